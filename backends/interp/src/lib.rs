@@ -1,0 +1,1 @@
+//! The interpreter: instruction semantics on plain integers.

@@ -1,0 +1,1 @@
+//! Contracts between guests, backends and devices.

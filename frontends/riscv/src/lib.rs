@@ -1,0 +1,1 @@
+//! The RISC-V guest: state, decoder, semantics, CSRs, address translation, disassembly.

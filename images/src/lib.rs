@@ -1,0 +1,1 @@
+//! The image catalogue: Debian archives, .deb packages, initramfs, cache.

@@ -1,0 +1,1 @@
+//! Guest RAM, the physical bus, the soft TLB and code-page tracking.

@@ -1,0 +1,1 @@
+//! IEEE 754 arithmetic in integers, bit-exact on every host.

@@ -1,0 +1,2 @@
+//! Isoform.
+fn main() {}
