@@ -1,0 +1,96 @@
+//! Running guest programs on QEMU: our tests are only as good as the agreement
+//! of somebody else's machine. Where QEMU is known to deviate from the
+//! specification the list says so, and its deviating verdict is checked as well.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::manifest::{Kind, Machine, Manifest, Rom};
+
+const QEMU: &str = "qemu-system-riscv64";
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Run every program that comes to a verdict, on each board it is made for.
+pub(super) fn verify(folder: &Path, manifest: &Manifest, roms: &[&Rom]) -> Result<()> {
+    if Command::new(QEMU)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
+        crate::skipped("roms --qemu", &format!("no {QEMU} on this machine"));
+        return Ok(());
+    }
+    let mut wrong = 0;
+    for rom in roms.iter().filter(|rom| rom.kind != Kind::Interactive) {
+        let boards: &[&str] = match rom.machine {
+            Machine::Any => &["virt", "spike"],
+            Machine::Virt => &["virt"],
+        };
+        for board in boards {
+            wrong += u32::from(!agrees(folder, manifest, rom, board)?);
+        }
+    }
+    if wrong > 0 {
+        bail!("{wrong} verdicts differ from test-roms/roms.toml");
+    }
+    Ok(())
+}
+
+fn agrees(folder: &Path, manifest: &Manifest, rom: &Rom, board: &str) -> Result<bool> {
+    let expected = rom.qemu_exit.unwrap_or(rom.exit);
+    let start = Instant::now();
+    let status = execute(folder, manifest, rom, board)?;
+    let agrees = status.and_then(|code| u32::try_from(code).ok()) == Some(expected & 0xff);
+    let got = status.map_or("no verdict".to_owned(), |code| format!("exit {code}"));
+    let note = match (&rom.why, agrees) {
+        (_, false) => format!("EXPECTED {expected}"),
+        (Some(why), true) => format!("(known: {why})"),
+        (None, true) => String::new(),
+    };
+    let time = start.elapsed().as_millis();
+    println!("{:20} {board:6} {got:10} {time:>6} ms {note}", rom.name);
+    Ok(agrees)
+}
+
+/// Run one program; `None` when it came to no end in time.
+fn execute(folder: &Path, manifest: &Manifest, rom: &Rom, board: &str) -> Result<Option<i32>> {
+    let harts = rom.qemu_harts.unwrap_or(rom.harts);
+    let mut child = Command::new(QEMU)
+        .args([
+            "-machine",
+            board,
+            "-bios",
+            "none",
+            "-m",
+            "256M",
+            "-smp",
+            &harts.to_string(),
+        ])
+        .args([
+            "-cpu",
+            &manifest.qemu_cpu,
+            "-display",
+            "none",
+            "-serial",
+            "null",
+        ])
+        .args(["-monitor", "none", "-kernel"])
+        .arg(folder.join("bin").join(rom.file()))
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| format!("running {QEMU}"))?;
+    let end = Instant::now() + TIMEOUT;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.code());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
