@@ -1,0 +1,145 @@
+//! How other threads get a running vCPU to stop at its next boundary, and how a
+//! vCPU without work sleeps.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+bitflags::bitflags! {
+    /// What is asked of a vCPU. Any set bit stops it at a block boundary.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Requests: u32 {
+        /// An interrupt line or timer changed: look at the pending interrupts.
+        const INTERRUPT = 1 << 0;
+        /// Drop all address translations.
+        const FLUSH_TLB = 1 << 1;
+        /// Forget which code was validated: the architectural instruction fence.
+        const FLUSH_CODE = 1 << 2;
+        /// Drop write permission for pages that now hold decoded code.
+        const DROP_WRITES = 1 << 3;
+        /// Return to the run loop (pause, reset, shutdown, firmware calls).
+        const STOP = 1 << 4;
+        /// Execute one instruction, then return to the run loop.
+        const STEP = 1 << 5;
+    }
+}
+
+/// The attention word of one vCPU, and its bed.
+#[derive(Debug, Default)]
+pub struct Attention {
+    word: AtomicU32,
+    /// Set while the vCPU runs no guest code: whoever waits for it to have served a
+    /// request need not, since requests are served before guest code runs again.
+    quiescent: AtomicBool,
+    /// Requests served so far, for those who wait.
+    served: AtomicU32,
+    asleep: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Attention {
+    /// Nothing asked, awake, not running guest code.
+    pub fn new() -> Self {
+        let this = Self::default();
+        this.quiescent.store(true, Ordering::SeqCst);
+        this
+    }
+
+    /// Asks, and wakes the vCPU if it sleeps.
+    pub fn raise(&self, requests: Requests) {
+        let old = self.word.fetch_or(requests.bits(), Ordering::SeqCst);
+        if old & requests.bits() != requests.bits() {
+            let asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+            if *asleep {
+                self.wake.notify_all();
+            }
+        }
+    }
+
+    /// Whether anything is asked. This is what the hot loop polls.
+    #[inline(always)]
+    pub fn is_set(&self) -> bool {
+        self.word.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes what is asked, leaving nothing.
+    pub fn take(&self) -> Requests {
+        Requests::from_bits_truncate(self.word.swap(0, Ordering::SeqCst))
+    }
+
+    /// Says that the requests taken have been served.
+    pub fn serve(&self) {
+        self.served.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A number that changes whenever requests have been served.
+    pub fn served(&self) -> u32 {
+        self.served.load(Ordering::SeqCst)
+    }
+
+    /// Whether no guest code runs on this vCPU right now.
+    pub fn is_quiescent(&self) -> bool {
+        self.quiescent.load(Ordering::SeqCst)
+    }
+
+    /// Says whether guest code runs. Call with `false` before entering guest code
+    /// and look at [`Attention::is_set`] afterwards; with `true` after leaving it.
+    pub fn set_quiescent(&self, quiescent: bool) {
+        self.quiescent.store(quiescent, Ordering::SeqCst);
+    }
+
+    /// Sleeps until something is asked, or for `timeout` at most (`None`: forever).
+    pub fn sleep(&self, timeout: Option<Duration>) {
+        let mut asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.word.load(Ordering::SeqCst) != 0 {
+            return;
+        }
+        *asleep = true;
+        // A spurious wake is harmless: the caller looks again.
+        let mut asleep = match timeout {
+            Some(t) => {
+                self.wake
+                    .wait_timeout(asleep, t)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
+            None => self
+                .wake
+                .wait(asleep)
+                .unwrap_or_else(PoisonError::into_inner),
+        };
+        *asleep = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    #[test]
+    fn a_request_before_sleep_is_not_lost() {
+        let a = Attention::new();
+        a.raise(Requests::INTERRUPT);
+        a.sleep(None);
+        assert_eq!(a.take(), Requests::INTERRUPT);
+        assert!(!a.is_set());
+    }
+
+    #[test]
+    fn a_request_wakes_a_sleeper() {
+        let a = Arc::new(Attention::new());
+        let b = a.clone();
+        let t = std::thread::spawn(move || {
+            while !b.is_set() {
+                b.sleep(Some(Duration::from_secs(10)));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        let start = Instant::now();
+        a.raise(Requests::STOP);
+        t.join().expect("the sleeper does not panic");
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}
