@@ -1,1 +1,34 @@
-//! Emulated devices.
+//! Emulated devices, one folder each: the model, its registers (`spec.rs`), its
+//! saved state.
+//!
+//! A device is a deterministic function of its inputs. It sees register accesses
+//! from the bus, time from a [`Clock`](isoform_core::Clock), and input and I/O
+//! completions that the run loop delivers through methods of its own
+//! ([`uart::Uart::receive`], for one). What it produces leaves through a connection
+//! given at construction: an [`IrqLine`](isoform_core::IrqLine), a
+//! [`CharSink`], a port trait. It never touches files, sockets or host time.
+//!
+//! Fields come in three groups: fixed configuration, connections, and the state
+//! that the guest can see, which is what is saved. Interrupt lines are computed
+//! from state in one place, a function called `sync`.
+//!
+//! * [`uart`]: 16550A serial port.
+//! * [`plic`]: platform-level interrupt controller.
+//! * [`aclint`]: timers and inter-processor interrupts.
+//! * [`finisher`]: power off, reset, exit code.
+//! * [`rtc`]: Goldfish real-time clock.
+//! * [`htif`]: host-target interface of bare-metal test programs.
+//!
+//! Invariant: a device imports no other device. `virtio` holds what virtio
+//! devices share.
+
+pub mod aclint;
+pub mod finisher;
+pub mod plic;
+pub mod sink;
+pub mod uart;
+
+pub use sink::CharSink;
+
+#[cfg(test)]
+mod testing;
