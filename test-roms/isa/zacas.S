@@ -48,11 +48,11 @@ T la a4, cell ; li a0, 77 ; li a1, 88 ; amocas.q a0, x0, a4 ; IS(a0, 77) ld a0, 
         la a5, unexpected_trap ; csrw mtvec, a5 ;
 TRAPS(2, amocas.q a1, a2, a4)
 TRAPS(2, amocas.q a0, a3, a4)
-# --- x0 as rd compares with zero and drops the old value. (QEMU 10 keeps the old
-#     value in the temporary that stands for x0.)
-T la a1, cell ; sd x0, 0(a1) ; li a2, 4 ; amocas.d x0, a2, a1 ; ld a0, 0(a1) ; IS(a0, 4)
-T la a1, cell ; li a2, 5 ; amocas.d x0, a2, a1 ; ld a0, 0(a1) ; IS(a0, 4)
-T la a4, cell ; sd x0, 0(a4) ; li a2, 5 ; li a3, 6 ; amocas.q x0, a2, a4 ; IS(x0, 0) ld a0, 0(a4) ; IS(a0, 5) ld a0, 8(a4) ; IS(a0, 6)
+# --- x0 as rd compares with zero and drops the old value. (QEMU 10 drops it into its
+#     temporary for x0, which is wrong until its block of code ends: hence fence.i.)
+T la a1, cell ; sd x0, 0(a1) ; li a2, 4 ; amocas.d x0, a2, a1 ; fence.i ; ld a0, 0(a1) ; IS(a0, 4)
+T la a1, cell ; li a2, 5 ; amocas.d x0, a2, a1 ; fence.i ; ld a0, 0(a1) ; IS(a0, 4)
+T la a4, cell ; sd x0, 0(a4) ; li a2, 5 ; li a3, 6 ; amocas.q x0, a2, a4 ; fence.i ; IS(x0, 0) ld a0, 0(a4) ; IS(a0, 5) ld a0, 8(a4) ; IS(a0, 6)
 TEST_END
 
         .data
