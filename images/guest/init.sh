@@ -1,0 +1,179 @@
+#!/bin/busybox sh
+# The first process of an Isoform guest: prepares a Debian kernel's user space
+# from busybox alone, then runs a command, a root file system or a shell.
+#
+# Kernel command line: root=, rootfstype=, rootflags=, rootdelay=, ro, rw, init=
+# mean what they mean to Debian's own initramfs.
+
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export HOME=/root
+
+prepare() {
+    # Not in a variable, so that `ps` in the guest shows no stray child.
+    /bin/busybox mount -t proc -o nosuid,nodev,noexec proc /proc
+    /bin/busybox --install -s /bin
+    mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+    # CONFIG_DEVTMPFS_MOUNT is off in Debian's kernels.
+    mount -t devtmpfs -o nosuid,mode=0755 devtmpfs /dev
+    mkdir -p /dev/pts /dev/shm
+    mount -t devpts -o nosuid,noexec,gid=5,mode=620,ptmxmode=666 devpts /dev/pts
+    mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm
+    mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /run
+    mount -t tmpfs -o nosuid,nodev tmpfs /tmp
+    ln -sf /proc/self/fd /dev/fd
+    ln -sf /proc/self/fd/0 /dev/stdin
+    ln -sf /proc/self/fd/1 /dev/stdout
+    ln -sf /proc/self/fd/2 /dev/stderr
+    hostname isoform
+    ip link set lo up
+}
+
+# Drivers for the virtio devices that are there, and no others: loading is a
+# good part of the boot.
+coldplug() {
+    modprobe -q virtio_mmio
+    for device in /sys/bus/virtio/devices/*/modalias; do
+        [ -r "$device" ] && read -r alias < "$device" && modprobe -q "$alias"
+    done
+}
+
+power_off() {
+    sync
+    poweroff -f
+    # Where the platform has no power switch, at least nothing runs on.
+    while :; do sleep 3600; done
+}
+
+# --- a command for `isoform run --exec` -----------------------------------
+
+# port NAME: the device node of the virtio console port called NAME. The ports
+# are announced in messages, so they may take a moment to appear.
+port() {
+    tries=0
+    while [ $tries -lt 500 ]; do
+        for entry in /sys/class/virtio-ports/*; do
+            [ -r "$entry/name" ] || continue
+            read -r name < "$entry/name"
+            if [ "$name" = "$1" ] && [ -c "/dev/${entry##*/}" ]; then
+                echo "/dev/${entry##*/}"
+                return 0
+            fi
+        done
+        usleep 10000
+        tries=$((tries + 1))
+    done
+    return 1
+}
+
+# Whatever the command left running would keep the pipes open for ever; a
+# machine that powers off waits for nobody either.
+kill_others() {
+    for process in /proc/[0-9]*; do
+        process=${process#/proc/}
+        case " 1 $* " in
+        *" $process "*) ;;
+        *) kill -9 "$process" ;;
+        esac
+    done 2>/dev/null
+}
+
+run_command() {
+    dmesg -n 1
+    if ! out=$(port isoform.out) || ! err=$(port isoform.err) || ! status=$(port isoform.status); then
+        echo "isoform: this machine has no console ports for --exec" > /dev/console
+        power_off
+    fi
+    # A port can be opened once only, so the command gets pipes: /dev/stdout
+    # and /dev/stderr work in it as anywhere.
+    mkfifo /isoform/out /isoform/err
+    cat < /isoform/out > "$out" &
+    out_copier=$!
+    cat < /isoform/err > "$err" &
+    err_copier=$!
+    cd /root || cd /
+    # Sourced, not `sh FILE`: $0 and messages are those of `sh -c`.
+    # In parentheses, so that this shell's own "Killed" stays out of the channel.
+    (exec setsid sh -c '. /isoform/exec' sh < /dev/null > /isoform/out 2> /isoform/err)
+    code=$?
+    kill_others "$out_copier" "$err_copier"
+    wait "$out_copier" "$err_copier"
+    echo "$code" > "$status"
+    power_off
+}
+
+# --- a root file system on a disk -----------------------------------------
+
+root= rootfstype= rootflags= rootdelay=0 rootmode=ro init=/sbin/init
+
+read_command_line() {
+    # A guest's arguments are words; quoted ones are not for us.
+    set -f
+    for word in $(cat /proc/cmdline); do
+        case $word in
+        root=*) root=${word#root=} ;;
+        rootfstype=*) rootfstype=${word#rootfstype=} ;;
+        rootflags=*) rootflags=${word#rootflags=} ;;
+        rootdelay=*) rootdelay=${word#rootdelay=} ;;
+        init=*) init=${word#init=} ;;
+        ro | rw) rootmode=$word ;;
+        esac
+    done
+    set +f
+}
+
+find_root() {
+    case $root in
+    LABEL=* | UUID=*) device=$(findfs "$root") ;;
+    *) device=$root ;;
+    esac
+    [ -b "$device" ]
+}
+
+mount_root() {
+    tries=0
+    until find_root; do
+        [ $tries -ge $((100 + rootdelay * 10)) ] && return 1
+        usleep 100000
+        tries=$((tries + 1))
+    done
+    modprobe -q "${rootfstype:-ext4}"
+    mkdir -p /newroot
+    mount ${rootfstype:+-t "$rootfstype"} -o "$rootmode${rootflags:+,$rootflags}" "$device" /newroot
+}
+
+switch_to_root() {
+    if ! mount_root; then
+        echo "isoform: cannot mount root=$root; block devices:" $(ls /sys/class/block)
+        return 1
+    fi
+    if [ ! -x "/newroot$init" ] && [ ! -L "/newroot$init" ]; then
+        echo "isoform: root=$root has no $init"
+        return 1
+    fi
+    umount /tmp
+    for place in dev proc sys run; do
+        mount -o move "/$place" "/newroot/$place"
+    done
+    exec switch_root -c /dev/console /newroot "$init"
+}
+
+# --- a shell ----------------------------------------------------------------
+
+interactive_shell() {
+    cat << END
+
+$(cat /etc/isoform-release), Linux $(uname -r) on $(nproc) x $(uname -m)
+\`exit\` or Ctrl-D powers the machine off.
+END
+    cd /root || cd /
+    # A controlling terminal, so that Ctrl-C and job control work.
+    setsid cttyhack sh -l
+}
+
+prepare
+coldplug
+[ -e /isoform/exec ] && run_command
+read_command_line
+[ -n "$root" ] && switch_to_root
+interactive_shell
+power_off
