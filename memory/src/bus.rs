@@ -1,0 +1,211 @@
+//! The physical bus: which device answers a guest-physical address.
+
+use crate::ram::Ram;
+use isoform_core::{BusFault, Device, Size};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why a board description makes no bus.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// Two windows share addresses.
+    #[error("{what} at {base:#x} overlaps another window or RAM")]
+    Overlap {
+        /// The device.
+        what: &'static str,
+        /// Guest-physical start of its window.
+        base: u64,
+    },
+    /// A window is empty or passes the end of the address space.
+    #[error("{what} at {base:#x}: a window of {size:#x} bytes is not possible")]
+    Shape {
+        /// The device.
+        what: &'static str,
+        /// Guest-physical start.
+        base: u64,
+        /// Bytes.
+        size: u64,
+    },
+}
+
+/// A range of guest-physical addresses that one device answers.
+pub struct Window {
+    name: &'static str,
+    base: u64,
+    size: u64,
+    device: Arc<Mutex<dyn Device>>,
+    reads: AtomicU64,
+    writes: AtomicU64,
+}
+
+/// How often a window was accessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowCounts {
+    /// The device.
+    pub name: &'static str,
+    /// Guest-physical start.
+    pub base: u64,
+    /// Reads by vCPUs.
+    pub reads: u64,
+    /// Writes by vCPUs.
+    pub writes: u64,
+}
+
+/// RAM and device windows. Built once; dispatch is a binary search.
+pub struct Bus {
+    ram: Arc<Ram>,
+    /// Sorted by base, without overlap.
+    windows: Vec<Window>,
+}
+
+impl Bus {
+    /// A bus with RAM only.
+    pub fn new(ram: Arc<Ram>) -> Self {
+        Self {
+            ram,
+            windows: Vec::new(),
+        }
+    }
+
+    /// Adds a device window.
+    pub fn map(
+        &mut self,
+        name: &'static str,
+        base: u64,
+        size: u64,
+        device: Arc<Mutex<dyn Device>>,
+    ) -> Result<(), BusError> {
+        let end = base.checked_add(size).filter(|_| size > 0);
+        let end = end.ok_or(BusError::Shape {
+            what: name,
+            base,
+            size,
+        })?;
+        let apart = |other: u64, length: u64| end <= other || base >= other + length;
+        let free = apart(self.ram.base(), self.ram.size())
+            && self.windows.iter().all(|w| apart(w.base, w.size));
+        if !free {
+            return Err(BusError::Overlap { what: name, base });
+        }
+        let at = self.windows.partition_point(|w| w.base < base);
+        let (reads, writes) = Default::default();
+        self.windows.insert(
+            at,
+            Window {
+                name,
+                base,
+                size,
+                device,
+                reads,
+                writes,
+            },
+        );
+        Ok(())
+    }
+
+    /// Guest RAM.
+    pub fn ram(&self) -> &Arc<Ram> {
+        &self.ram
+    }
+
+    /// Reads, naturally aligned; from RAM or a device.
+    pub fn read(&self, gpa: u64, size: Size) -> Result<u64, BusFault> {
+        if let Some(value) = self.ram.load(gpa, size) {
+            return Ok(value);
+        }
+        let window = self.find(gpa, size)?;
+        window.reads.fetch_add(1, Ordering::Relaxed);
+        let mut device = window.device.lock().unwrap_or_else(PoisonError::into_inner);
+        device
+            .read(gpa - window.base, size)
+            .map(|v| size.truncate(v))
+    }
+
+    /// Writes, naturally aligned; to RAM or a device.
+    pub fn write(&self, gpa: u64, size: Size, value: u64) -> Result<(), BusFault> {
+        if self.ram.store(gpa, size, value).is_some() {
+            return Ok(());
+        }
+        let window = self.find(gpa, size)?;
+        window.writes.fetch_add(1, Ordering::Relaxed);
+        let mut device = window.device.lock().unwrap_or_else(PoisonError::into_inner);
+        device.write(gpa - window.base, size, size.truncate(value))
+    }
+
+    fn find(&self, gpa: u64, size: Size) -> Result<&Window, BusFault> {
+        if gpa & (size.bytes() - 1) != 0 {
+            return Err(BusFault);
+        }
+        let at = self.windows.partition_point(|w| w.base <= gpa);
+        let window = at
+            .checked_sub(1)
+            .and_then(|i| self.windows.get(i))
+            .ok_or(BusFault)?;
+        let offset = gpa - window.base;
+        let inside = offset < window.size && size.bytes() <= window.size - offset;
+        inside.then_some(window).ok_or(BusFault)
+    }
+
+    /// How often each window was accessed.
+    pub fn counts(&self) -> Vec<WindowCounts> {
+        let count = |w: &Window| WindowCounts {
+            name: w.name,
+            base: w.base,
+            reads: w.reads.load(Ordering::Relaxed),
+            writes: w.writes.load(Ordering::Relaxed),
+        };
+        self.windows.iter().map(count).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isoform_core::RestoreError;
+
+    struct Echo(u64);
+    impl Device for Echo {
+        fn name(&self) -> &'static str {
+            "echo"
+        }
+        fn read(&mut self, offset: u64, _: Size) -> Result<u64, BusFault> {
+            if offset == 0xf8 {
+                Err(BusFault)
+            } else {
+                Ok(self.0 ^ offset)
+            }
+        }
+        fn write(&mut self, _: u64, _: Size, value: u64) -> Result<(), BusFault> {
+            self.0 = value;
+            Ok(())
+        }
+        fn reset(&mut self) {}
+        fn save(&self) -> Vec<u8> {
+            Vec::new()
+        }
+        fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_address_has_one_answer() {
+        let ram = Arc::new(Ram::new(0x8000_0000, 0x1000).expect("4 KiB"));
+        let mut bus = Bus::new(ram);
+        let echo = || Arc::new(Mutex::new(Echo(!0)));
+        bus.map("b", 0x2000, 0x100, echo()).expect("free");
+        bus.map("a", 0x1000, 0x100, echo()).expect("free");
+        assert!(bus.map("c", 0x10ff, 0x10, echo()).is_err());
+        assert!(bus.map("c", 0x7fff_ffff, 0x10, echo()).is_err());
+        assert!(bus.map("c", u64::MAX, 0x10, echo()).is_err());
+        assert_eq!(bus.read(0x1004, Size::B2), Ok(0xffff ^ 4));
+        assert_eq!(bus.write(0x2000, Size::B1, 0x1ff), Ok(()));
+        assert_eq!(bus.read(0x2000, Size::B8), Ok(0xff));
+        assert_eq!(bus.read(0x10f8, Size::B8), Err(BusFault));
+        assert_eq!(bus.read(0x1100, Size::B1), Err(BusFault));
+        assert_eq!(bus.read(0xfff, Size::B1), Err(BusFault));
+        assert_eq!(bus.read(0x1001, Size::B2), Err(BusFault));
+        assert_eq!(bus.read(0x8000_0ff8, Size::B8), Ok(0));
+        assert_eq!(bus.counts()[0].reads, 2);
+    }
+}

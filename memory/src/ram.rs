@@ -1,0 +1,363 @@
+//! Guest RAM: one memfd, mapped shared.
+
+use crate::PAGE;
+use crate::code::CodePages;
+use isoform_core::Size;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise};
+use std::fs::File;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use vm_memory::mmap::MmapRegionBuilder;
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap};
+
+/// RAM as virtqueues see it. Writes through it are noted in [`CodePages`].
+pub type Dma = GuestMemoryMmap<CodePages>;
+
+/// Why guest RAM could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RamError {
+    /// Not a positive multiple of the page size, or beyond the address space.
+    #[error("{size:#x} bytes of RAM at {base:#x}: base and size must be multiples of 4 KiB")]
+    Shape {
+        /// Guest-physical start.
+        base: u64,
+        /// Bytes.
+        size: u64,
+    },
+    /// The host refuses.
+    #[error("the host has no {size:#x} bytes of address space for guest RAM")]
+    Host {
+        /// Bytes.
+        size: u64,
+        /// What the host said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Guest RAM at a guest-physical base.
+///
+/// Accesses are checked against base and size, naturally aligned (else `None`), and
+/// single relaxed atomics.
+#[derive(Debug)]
+pub struct Ram {
+    /// Owns the mapping that `host` points into.
+    dma: Dma,
+    base: u64,
+    size: u64,
+    host: *mut u8,
+    code: CodePages,
+}
+
+// SAFETY: `host` points to a mapping that `dma` owns and that is never unmapped or
+// moved while `self` lives; all accesses through it are atomic.
+#[expect(
+    unsafe_code,
+    reason = "the raw pointer hides that the mapping may be shared"
+)]
+unsafe impl Send for Ram {}
+// SAFETY: as above.
+#[expect(
+    unsafe_code,
+    reason = "the raw pointer hides that the mapping may be shared"
+)]
+unsafe impl Sync for Ram {}
+
+impl Ram {
+    /// Zeroed RAM. Pages cost host memory only once touched.
+    pub fn new(base: u64, size: u64) -> Result<Self, RamError> {
+        let shape = || RamError::Shape { base, size };
+        if size == 0 || (base | size) % PAGE != 0 || base.checked_add(size).is_none() {
+            return Err(shape());
+        }
+        let length = usize::try_from(size).map_err(|_| shape())?;
+        let host_error = |e: &dyn std::fmt::Display| RamError::Host {
+            size,
+            source: std::io::Error::other(e.to_string()),
+        };
+        let errno = |e: rustix::io::Errno| RamError::Host {
+            size,
+            source: e.into(),
+        };
+
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let fd = memfd_create("isoform-ram", flags).map_err(errno)?;
+        ftruncate(&fd, size).map_err(errno)?;
+        // A file that cannot shrink cannot turn accesses into SIGBUS.
+        fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW).map_err(errno)?;
+
+        let code = CodePages::new((size / PAGE) as usize);
+        let region = MmapRegionBuilder::new_with_bitmap(length, code.clone())
+            .with_file_offset(FileOffset::new(File::from(fd), 0))
+            .with_mmap_prot((ProtFlags::READ | ProtFlags::WRITE).bits() as i32)
+            .with_mmap_flags((MapFlags::SHARED | MapFlags::NORESERVE).bits() as i32)
+            .build()
+            .map_err(|e| host_error(&e))?;
+        let host = region.as_ptr();
+        let region = GuestRegionMmap::new(region, GuestAddress(base)).ok_or_else(shape)?;
+        let dma = Dma::from_regions(vec![region]).map_err(|e| host_error(&e))?;
+        Ok(Self {
+            dma,
+            base,
+            size,
+            host,
+            code,
+        })
+    }
+
+    /// RAM for virtqueues.
+    pub fn dma(&self) -> &Dma {
+        &self.dma
+    }
+
+    /// Guest-physical address of the first byte.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The tracking of code pages; pages are numbered from the start of RAM.
+    pub fn code(&self) -> &CodePages {
+        &self.code
+    }
+
+    /// Index of the page that holds a guest-physical address in RAM.
+    #[inline]
+    pub fn page_index(&self, gpa: u64) -> Option<usize> {
+        let offset = gpa.wrapping_sub(self.base);
+        (offset < self.size).then_some((offset / PAGE) as usize)
+    }
+
+    /// Host address of `len` bytes that lie wholly in RAM.
+    #[inline]
+    pub(crate) fn host(&self, gpa: u64, len: u64) -> Option<*mut u8> {
+        let offset = gpa.wrapping_sub(self.base);
+        let fits = offset < self.size && len <= self.size - offset;
+        fits.then(|| self.host.wrapping_add(offset as usize))
+    }
+
+    /// Loads, zero-extended.
+    #[inline]
+    pub fn load(&self, gpa: u64, size: Size) -> Option<u64> {
+        let host = self.aligned(gpa, size)?;
+        // SAFETY: `aligned` gave an aligned address inside the mapping.
+        #[expect(unsafe_code, reason = "guest RAM is behind a raw pointer by design")]
+        Some(unsafe { load(host, size) })
+    }
+
+    /// Stores the low bytes, and notes the write.
+    #[inline]
+    pub fn store(&self, gpa: u64, size: Size, value: u64) -> Option<()> {
+        let host = self.aligned(gpa, size)?;
+        // SAFETY: `aligned` gave an aligned address inside the mapping.
+        #[expect(unsafe_code, reason = "guest RAM is behind a raw pointer by design")]
+        unsafe {
+            store(host, size, value)
+        };
+        self.code.note_write(self.page_index(gpa)?);
+        Some(())
+    }
+
+    /// Atomic compare-and-swap; the value found. Notes the write where it happened.
+    pub fn compare_exchange(&self, gpa: u64, size: Size, old: u64, new: u64) -> Option<u64> {
+        let host = self.aligned(gpa, size)?;
+        // SAFETY: `aligned` gave an aligned address inside the mapping.
+        #[expect(unsafe_code, reason = "guest RAM is behind a raw pointer by design")]
+        let found = unsafe { compare_exchange(host, size, old, new) };
+        if found == size.truncate(old) {
+            self.code.note_write(self.page_index(gpa)?);
+        }
+        Some(found)
+    }
+
+    fn aligned(&self, gpa: u64, size: Size) -> Option<*mut u8> {
+        if gpa & (size.bytes() - 1) != 0 {
+            return None;
+        }
+        self.host(gpa, size.bytes())
+    }
+
+    /// Copies bytes out, each read once. `None` where they do not lie in RAM.
+    pub fn read(&self, gpa: u64, bytes: &mut [u8]) -> Option<()> {
+        let host = self.host(gpa, bytes.len() as u64)?;
+        let (mut at, mut rest) = (0, bytes);
+        // Words where alignment allows: a code page is copied at each revalidation.
+        if gpa.is_multiple_of(8) {
+            let (words, tail) = rest.as_chunks_mut::<8>();
+            for word in words {
+                // SAFETY: `host` gave room for all of `bytes`; 8-aligned as `gpa` is.
+                #[expect(unsafe_code, reason = "guest RAM is behind a raw pointer by design")]
+                let value = unsafe { load(host.wrapping_add(at), Size::B8) };
+                *word = value.to_le_bytes();
+                at += 8;
+            }
+            rest = tail;
+        }
+        for byte in rest {
+            // SAFETY: `host` gave room for all of `bytes`.
+            #[expect(unsafe_code, reason = "guest RAM is behind a raw pointer by design")]
+            let value = unsafe { load(host.wrapping_add(at), Size::B1) };
+            *byte = value as u8;
+            at += 1;
+        }
+        Some(())
+    }
+
+    /// Copies bytes in, and notes the writes. `None`, and nothing written, where they
+    /// do not lie in RAM.
+    pub fn write(&self, gpa: u64, bytes: &[u8]) -> Option<()> {
+        use vm_memory::Bytes;
+        self.host(gpa, bytes.len() as u64)?;
+        self.dma.write_slice(bytes, GuestAddress(gpa)).ok()
+    }
+
+    /// Zeroes all of RAM and gives its memory back to the host.
+    pub fn clear(&self) -> Result<(), RamError> {
+        let errno = |e: rustix::io::Errno| RamError::Host {
+            size: self.size,
+            source: e.into(),
+        };
+        // SAFETY: the range is the mapping itself; its content becomes zero, which any
+        // holder of a raw address must expect of guest memory.
+        #[expect(
+            unsafe_code,
+            reason = "there is no safe call that punches out a mapping"
+        )]
+        unsafe {
+            madvise(self.host.cast(), self.size as usize, Advice::LinuxRemove).map_err(errno)?;
+        }
+        (0..(self.size / PAGE) as usize)
+            .filter(|p| self.code.is_tracked(*p))
+            .for_each(|p| self.code.bump(p));
+        Ok(())
+    }
+}
+
+/// Loads from guest RAM, zero-extended.
+///
+/// # Safety
+/// `host` is aligned to `size` and points into a live mapping of guest RAM.
+#[expect(unsafe_code, reason = "guest RAM is behind a raw pointer by design")]
+#[inline(always)]
+pub(crate) unsafe fn load(host: *mut u8, size: Size) -> u64 {
+    // SAFETY: the caller's promise; accesses are atomic, so races are defined.
+    unsafe {
+        match size {
+            Size::B1 => AtomicU8::from_ptr(host).load(Ordering::Relaxed) as u64,
+            Size::B2 => AtomicU16::from_ptr(host.cast()).load(Ordering::Relaxed) as u64,
+            Size::B4 => AtomicU32::from_ptr(host.cast()).load(Ordering::Relaxed) as u64,
+            Size::B8 => AtomicU64::from_ptr(host.cast()).load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Stores to guest RAM.
+///
+/// # Safety
+/// As [`load`].
+#[expect(unsafe_code, reason = "guest RAM is behind a raw pointer by design")]
+#[inline(always)]
+pub(crate) unsafe fn store(host: *mut u8, size: Size, value: u64) {
+    // SAFETY: the caller's promise; accesses are atomic, so races are defined.
+    unsafe {
+        match size {
+            Size::B1 => AtomicU8::from_ptr(host).store(value as u8, Ordering::Relaxed),
+            Size::B2 => AtomicU16::from_ptr(host.cast()).store(value as u16, Ordering::Relaxed),
+            Size::B4 => AtomicU32::from_ptr(host.cast()).store(value as u32, Ordering::Relaxed),
+            Size::B8 => AtomicU64::from_ptr(host.cast()).store(value, Ordering::Relaxed),
+        }
+    }
+}
+
+/// Sequentially consistent compare-and-swap; the value found, zero-extended.
+///
+/// # Safety
+/// As [`load`].
+#[expect(unsafe_code, reason = "guest RAM is behind a raw pointer by design")]
+pub(crate) unsafe fn compare_exchange(host: *mut u8, size: Size, old: u64, new: u64) -> u64 {
+    const O: Ordering = Ordering::SeqCst;
+    fn found<T>(r: Result<T, T>) -> T {
+        r.unwrap_or_else(|v| v)
+    }
+    // SAFETY: the caller's promise; accesses are atomic, so races are defined.
+    unsafe {
+        match size {
+            Size::B1 => {
+                found(AtomicU8::from_ptr(host).compare_exchange(old as u8, new as u8, O, O)).into()
+            }
+            Size::B2 => found(
+                AtomicU16::from_ptr(host.cast()).compare_exchange(old as u16, new as u16, O, O),
+            )
+            .into(),
+            Size::B4 => found(
+                AtomicU32::from_ptr(host.cast()).compare_exchange(old as u32, new as u32, O, O),
+            )
+            .into(),
+            Size::B8 => found(AtomicU64::from_ptr(host.cast()).compare_exchange(old, new, O, O)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: u64 = 0x8000_0000;
+
+    #[test]
+    fn accesses_are_checked_against_the_edges() {
+        let ram = Ram::new(BASE, 0x2000).expect("8 KiB");
+        assert_eq!(ram.load(BASE - 8, Size::B8), None);
+        assert_eq!(ram.load(BASE + 0x2000, Size::B1), None);
+        assert_eq!(ram.load(BASE + 1, Size::B2), None);
+        assert_eq!(ram.load(u64::MAX, Size::B1), None);
+        assert_eq!(
+            ram.store(BASE + 0x1ff8, Size::B8, 0x1122_3344_5566_7788),
+            Some(())
+        );
+        assert_eq!(ram.load(BASE + 0x1ffc, Size::B4), Some(0x1122_3344));
+        assert_eq!(ram.read(BASE + 0x1fff, &mut [0; 2]), None);
+        let mut bytes = [0; 9];
+        assert_eq!(ram.read(BASE + 0x1ff7, &mut bytes), Some(()));
+        assert_eq!(bytes, [0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]);
+    }
+
+    #[test]
+    fn a_large_ram_costs_nothing_until_touched() {
+        let ram = Ram::new(BASE, 64 << 30).expect("64 GiB of address space");
+        let last = BASE + (64 << 30) - 8;
+        assert_eq!(ram.store(last, Size::B8, 7), Some(()));
+        assert_eq!(ram.load(last, Size::B8), Some(7));
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+        let rss: u64 = status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:"))
+            .and_then(|v| v.trim().trim_end_matches(" kB").parse().ok())
+            .expect("VmRSS in kB");
+        assert!(rss < 64 << 10, "{rss} kB resident");
+    }
+
+    #[test]
+    fn every_kind_of_write_is_noted() {
+        let ram = Ram::new(BASE, 0x4000).expect("16 KiB");
+        let version = |n| ram.code().version(n);
+        for page in 0..4 {
+            ram.code().track(page);
+        }
+        ram.store(BASE, Size::B1, 1).expect("in RAM");
+        ram.write(BASE + 0x1fff, &[1, 2]).expect("in RAM");
+        assert_eq!([0, 1, 2, 3].map(version), [1, 1, 1, 0]);
+        assert_eq!(ram.compare_exchange(BASE + 0x3000, Size::B4, 1, 2), Some(0));
+        assert_eq!(version(3), 0, "nothing was written");
+        assert_eq!(ram.compare_exchange(BASE + 0x3000, Size::B4, 0, 2), Some(0));
+        assert_eq!(version(3), 1);
+        ram.code().track(3);
+        ram.clear().expect("RAM can be cleared");
+        assert_eq!(version(3), 2);
+        assert_eq!(ram.load(BASE + 0x3000, Size::B4), Some(0));
+    }
+}

@@ -1,0 +1,575 @@
+//! The soft TLB: virtual page → host address, one per vCPU.
+//!
+//! An entry stands for a page that is wholly RAM and wholly of one permission; all
+//! else misses and takes the frontend's slow path. A few address spaces are kept,
+//! so that switching between them and back loses nothing.
+//!
+//! Invariant: an empty or flushed entry misses for all 2^64 addresses. A lookup
+//! clears the bits of the address below the page but above the alignment; the
+//! empty tag has them set, so no address equals it.
+
+use crate::PAGE;
+use crate::ram::{self, Ram};
+use isoform_core::{AmoOp, Size};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Entries per address space, direct-mapped.
+const ENTRIES: usize = 1024;
+/// Fetch entries per address space.
+const FETCH_ENTRIES: usize = 64;
+/// Address spaces kept.
+const SPACES: usize = 8;
+/// No address, its in-page bits cleared, has this value.
+const EMPTY: u64 = u64::MAX;
+
+/// What makes two translations of one address different: the root of the tables,
+/// and the class of access rights. Both are the frontend's to define.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SpaceId {
+    /// Root and address-space identifier (RISC-V: `satp`).
+    pub root: u64,
+    /// Privilege and what else changes rights.
+    pub class: u8,
+}
+
+/// A translation that the frontend found.
+#[derive(Debug, Clone, Copy)]
+pub struct Mapping {
+    /// Any virtual address in the page.
+    pub va: u64,
+    /// Guest-physical address of the page.
+    pub gpa: u64,
+    /// log2 of the size of the mapping that this page is part of: 12 or more.
+    pub log_size: u8,
+    /// Loads are allowed.
+    pub read: bool,
+    /// Stores are allowed and need no bookkeeping (dirty bits are set).
+    pub write: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Entry {
+    /// Virtual page, or `EMPTY`.
+    read: u64,
+    /// Virtual page, or `EMPTY`.
+    write: u64,
+    /// Host address of the page minus its virtual address.
+    addend: usize,
+    /// Guest-physical page, and the log2 size of its mapping in the low bits.
+    page: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FetchEntry {
+    tag: u64,
+    gpa: u64,
+    log_size: u8,
+}
+
+const NO_ENTRY: Entry = Entry {
+    read: EMPTY,
+    write: EMPTY,
+    addend: 0,
+    page: 0,
+};
+const NO_FETCH: FetchEntry = FetchEntry {
+    tag: EMPTY,
+    gpa: 0,
+    log_size: 12,
+};
+
+#[derive(Debug)]
+struct Space {
+    id: SpaceId,
+    used: u64,
+    /// Size of the largest mapping that an entry came from, as log2.
+    largest: u8,
+    data: Box<[Entry; ENTRIES]>,
+    fetch: Box<[FetchEntry; FETCH_ENTRIES]>,
+}
+
+impl Space {
+    fn new(id: SpaceId) -> Self {
+        let (data, fetch) = (
+            Box::new([NO_ENTRY; ENTRIES]),
+            Box::new([NO_FETCH; FETCH_ENTRIES]),
+        );
+        Self {
+            id,
+            used: 0,
+            largest: 12,
+            data,
+            fetch,
+        }
+    }
+
+    fn flush(&mut self) {
+        self.data.fill(NO_ENTRY);
+        self.fetch.fill(NO_FETCH);
+        self.largest = 12;
+    }
+
+    fn flush_page(&mut self, va: u64) {
+        if self.largest == 12 {
+            let entry = &mut self.data[index(va)];
+            if entry.read == va & !(PAGE - 1) || entry.write == va & !(PAGE - 1) {
+                *entry = NO_ENTRY;
+            }
+            let entry = &mut self.fetch[fetch_index(va)];
+            if entry.tag == va & !(PAGE - 1) {
+                *entry = NO_FETCH;
+            }
+            return;
+        }
+        // Entries of a superpage stand for all of it.
+        let covers = |tag: u64, log_size: u8| tag != EMPTY && (tag ^ va) >> log_size == 0;
+        for entry in self.data.iter_mut() {
+            let log_size = (entry.page & (PAGE - 1)) as u8;
+            if covers(entry.read, log_size) || covers(entry.write, log_size) {
+                *entry = NO_ENTRY;
+            }
+        }
+        for entry in self.fetch.iter_mut() {
+            if covers(entry.tag, entry.log_size) {
+                *entry = NO_FETCH;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn index(va: u64) -> usize {
+    (va / PAGE) as usize % ENTRIES
+}
+
+#[inline(always)]
+fn fetch_index(va: u64) -> usize {
+    (va / PAGE) as usize % FETCH_ENTRIES
+}
+
+/// What an access of `size` must equal to hit: the page, and the bits that make it
+/// misaligned.
+#[inline(always)]
+fn probe(va: u64, size: Size) -> u64 {
+    va & (!(PAGE - 1) | (size.bytes() - 1))
+}
+
+/// The soft TLB of one vCPU.
+#[derive(Debug)]
+pub struct Tlb {
+    /// Keeps the mapping alive that addends point into.
+    ram: Arc<Ram>,
+    /// The space in use, out of `kept`.
+    current: Space,
+    kept: Vec<Space>,
+    clock: u64,
+}
+
+impl Tlb {
+    /// Empty.
+    pub fn new(ram: Arc<Ram>) -> Self {
+        Self {
+            ram,
+            current: Space::new(SpaceId::default()),
+            kept: Vec::new(),
+            clock: 0,
+        }
+    }
+
+    /// Uses the translations of `id` from now on.
+    pub fn switch(&mut self, id: SpaceId) {
+        if self.current.id == id {
+            return;
+        }
+        self.clock += 1;
+        self.current.used = self.clock;
+        if let Some(space) = self.kept.iter_mut().find(|s| s.id == id) {
+            std::mem::swap(&mut self.current, space);
+            return;
+        }
+        if self.kept.len() + 1 < SPACES {
+            self.kept.push(Space::new(id));
+        }
+        let oldest = self.kept.iter_mut().min_by_key(|s| s.used);
+        if let Some(space) = oldest {
+            if space.id != id {
+                space.flush();
+                space.id = id;
+            }
+            std::mem::swap(&mut self.current, space);
+        }
+    }
+
+    /// Host address of an access that hits for loads.
+    #[inline(always)]
+    fn hit_read(&self, va: u64, size: Size) -> Option<*mut u8> {
+        let entry = &self.current.data[index(va)];
+        let host = (va as usize).wrapping_add(entry.addend);
+        (entry.read == probe(va, size)).then_some(host as *mut u8)
+    }
+
+    /// Host address of an access that hits for stores.
+    #[inline(always)]
+    fn hit_write(&self, va: u64, size: Size) -> Option<*mut u8> {
+        let entry = &self.current.data[index(va)];
+        let host = (va as usize).wrapping_add(entry.addend);
+        (entry.write == probe(va, size)).then_some(host as *mut u8)
+    }
+
+    /// Loads, zero-extended; `None` on a miss or where misaligned.
+    #[inline(always)]
+    pub fn load(&self, va: u64, size: Size) -> Option<u64> {
+        let host = self.hit_read(va, size)?;
+        // SAFETY: a hit is a page in RAM that `self.ram` keeps mapped, and aligned.
+        #[expect(unsafe_code, reason = "the fast path to guest RAM")]
+        Some(unsafe { ram::load(host, size) })
+    }
+
+    /// Stores; `None` on a miss or where misaligned.
+    #[inline(always)]
+    pub fn store(&self, va: u64, size: Size, value: u64) -> Option<()> {
+        let host = self.hit_write(va, size)?;
+        // SAFETY: a hit is a page in RAM that `self.ram` keeps mapped, and aligned.
+        #[expect(unsafe_code, reason = "the fast path to guest RAM")]
+        unsafe {
+            ram::store(host, size, value)
+        };
+        Some(())
+    }
+
+    /// Compare-and-swap; the value found. `None` on a miss.
+    #[inline]
+    pub fn compare_exchange(&self, va: u64, size: Size, old: u64, new: u64) -> Option<u64> {
+        let host = self.hit_write(va, size)?;
+        // SAFETY: a hit is a page in RAM that `self.ram` keeps mapped, and aligned.
+        #[expect(unsafe_code, reason = "the fast path to guest RAM")]
+        Some(unsafe { ram::compare_exchange(host, size, old, new) })
+    }
+
+    /// Compare-and-swap of 16 bytes, 16-aligned (low half first); the value found.
+    /// `None` on a miss.
+    #[cfg(target_arch = "x86_64")]
+    pub fn compare_exchange_128(&self, va: u64, old: u128, new: u128) -> Option<u128> {
+        if !va.is_multiple_of(16) || !has_cas128() {
+            return None;
+        }
+        let host = self.hit_write(va, Size::B8)?;
+        // SAFETY: a hit is a page in RAM that `self.ram` keeps mapped; the address is
+        // 16-aligned as host pages are; the CPU has the instruction.
+        #[expect(unsafe_code, reason = "the fast path to guest RAM")]
+        let found = unsafe { cmpxchg16b(host, old, new) };
+        Some(found)
+    }
+
+    /// Hosts without a lock-free 16-byte compare-and-swap always miss.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn compare_exchange_128(&self, _: u64, _: u128, _: u128) -> Option<u128> {
+        None
+    }
+
+    /// Atomic read-modify-write of 4 or 8 bytes; the old value, zero-extended. `None`
+    /// on a miss.
+    #[inline]
+    pub fn amo(&self, op: AmoOp, va: u64, size: Size, value: u64) -> Option<u64> {
+        let host = self.hit_write(va, size)?;
+        const O: Ordering = Ordering::SeqCst;
+        macro_rules! amo {
+            ($atomic:ty, $u:ty) => {{
+                // SAFETY: a hit is a page in RAM that `self.ram` keeps mapped, and aligned.
+                #[expect(unsafe_code, reason = "the fast path to guest RAM")]
+                let cell = unsafe { <$atomic>::from_ptr(host.cast()) };
+                let v = value as $u;
+                match op {
+                    AmoOp::Swap => cell.swap(v, O),
+                    AmoOp::Add => cell.fetch_add(v, O),
+                    AmoOp::Xor => cell.fetch_xor(v, O),
+                    AmoOp::And => cell.fetch_and(v, O),
+                    AmoOp::Or => cell.fetch_or(v, O),
+                    AmoOp::Minu => cell.fetch_min(v, O),
+                    AmoOp::Maxu => cell.fetch_max(v, O),
+                    AmoOp::Min | AmoOp::Max => {
+                        let apply = |old: $u| Some(op.apply(size, old.into(), value) as $u);
+                        cell.fetch_update(O, O, apply).unwrap_or_else(|found| found)
+                    }
+                }
+                .into()
+            }};
+        }
+        match size {
+            Size::B4 => Some(amo!(AtomicU32, u32)),
+            Size::B8 => Some(amo!(AtomicU64, u64)),
+            Size::B1 | Size::B2 => None,
+        }
+    }
+
+    /// Guest-physical page of a fetch, on a hit.
+    #[inline]
+    pub fn fetch(&self, va: u64) -> Option<u64> {
+        let entry = &self.current.fetch[fetch_index(va)];
+        (entry.tag == va & !(PAGE - 1)).then_some(entry.gpa)
+    }
+
+    /// Keeps a translation for fetches.
+    pub fn insert_fetch(&mut self, va: u64, gpa: u64, log_size: u8) {
+        let space = &mut self.current;
+        space.largest = space.largest.max(log_size);
+        let (tag, gpa) = (va & !(PAGE - 1), gpa & !(PAGE - 1));
+        space.fetch[fetch_index(va)] = FetchEntry { tag, gpa, log_size };
+    }
+
+    /// Keeps a translation for loads and stores, where the page is RAM. Pages that
+    /// hold decoded code get no write permission.
+    pub fn insert(&mut self, m: Mapping) {
+        let gpa = m.gpa & !(PAGE - 1);
+        let (Some(host), Some(page)) = (self.ram.host(gpa, PAGE), self.ram.page_index(gpa)) else {
+            return;
+        };
+        let tag = m.va & !(PAGE - 1);
+        let writable = m.write && !self.ram.code().is_tracked(page);
+        let space = &mut self.current;
+        space.largest = space.largest.max(m.log_size);
+        space.data[index(m.va)] = Entry {
+            read: if m.read { tag } else { EMPTY },
+            write: if writable { tag } else { EMPTY },
+            addend: (host as usize).wrapping_sub(tag as usize),
+            page: gpa | u64::from(m.log_size),
+        };
+    }
+
+    /// Drops everything.
+    pub fn flush_all(&mut self) {
+        self.current.flush();
+        self.kept.iter_mut().for_each(Space::flush);
+    }
+
+    /// Drops all spaces that `which` names.
+    pub fn flush_spaces(&mut self, which: impl Fn(SpaceId) -> bool) {
+        self.spaces().filter(|s| which(s.id)).for_each(Space::flush);
+    }
+
+    /// Drops the mapping that holds `va` from all spaces that `which` names. A mapping
+    /// larger than a page is dropped whole.
+    pub fn flush_page(&mut self, va: u64, which: impl Fn(SpaceId) -> bool) {
+        self.spaces()
+            .filter(|s| which(s.id))
+            .for_each(|s| s.flush_page(va));
+    }
+
+    fn spaces(&mut self) -> impl Iterator<Item = &mut Space> {
+        self.kept
+            .iter_mut()
+            .chain(std::iter::once(&mut self.current))
+    }
+
+    /// Drops write permission for pages that hold decoded code.
+    pub fn drop_code_writes(&mut self) {
+        let ram = self.ram.clone();
+        self.drop_writes(|gpa| {
+            ram.page_index(gpa)
+                .is_some_and(|p| ram.code().is_tracked(p))
+        });
+    }
+
+    /// Drops write permission for one guest-physical page.
+    pub fn drop_page_writes(&mut self, gpa: u64) {
+        self.drop_writes(|page| page == gpa & !(PAGE - 1));
+    }
+
+    fn drop_writes(&mut self, which: impl Fn(u64) -> bool) {
+        for entry in self.spaces().flat_map(|s| s.data.iter_mut()) {
+            if entry.write != EMPTY && which(entry.page & !(PAGE - 1)) {
+                entry.write = EMPTY;
+            }
+        }
+    }
+}
+
+/// Compare-and-swap of 16 bytes; the value found.
+///
+/// Written in assembly, since the intrinsic calls a library function that is not
+/// there when the compiler does not inline it (low optimisation levels).
+///
+/// # Safety
+/// `host` is 16-aligned and points into a live mapping of guest RAM; the CPU has
+/// the instruction.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "guest RAM is behind a raw pointer by design")]
+unsafe fn cmpxchg16b(host: *mut u8, old: u128, new: u128) -> u128 {
+    let (mut low, mut high) = (old as u64, (old >> 64) as u64);
+    // SAFETY: the caller's promise; rbx, which the compiler reserves, is put back.
+    unsafe {
+        std::arch::asm!(
+            "xchg rsi, rbx",
+            "lock cmpxchg16b [rdi]",
+            "mov rbx, rsi",
+            in("rdi") host,
+            inout("rsi") new as u64 => _,
+            in("rcx") (new >> 64) as u64,
+            inout("rax") low,
+            inout("rdx") high,
+            options(nostack),
+        );
+    }
+    u128::from(high) << 64 | u128::from(low)
+}
+
+/// Whether this host swaps 16 bytes atomically without a lock.
+pub fn has_cas128() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("cmpxchg16b");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: u64 = 0x8000_0000;
+
+    fn tlb() -> Tlb {
+        Tlb::new(Arc::new(Ram::new(BASE, 0x10_0000).expect("1 MiB")))
+    }
+
+    fn map(va: u64, gpa: u64, log_size: u8) -> Mapping {
+        Mapping {
+            va,
+            gpa,
+            log_size,
+            read: true,
+            write: true,
+        }
+    }
+
+    /// Every tag value in use, and addresses around them.
+    fn probes() -> impl Iterator<Item = u64> {
+        let interesting = [
+            0,
+            1,
+            PAGE,
+            u64::MAX,
+            EMPTY,
+            1 << 38,
+            1 << 63,
+            !(PAGE - 1),
+            BASE,
+        ];
+        interesting.into_iter().flat_map(|a| {
+            (0..16).flat_map(move |i| [a.wrapping_add(i), a.wrapping_sub(i), a ^ (PAGE - 1 - i)])
+        })
+    }
+
+    #[test]
+    fn an_empty_tlb_misses_everywhere() {
+        let mut t = tlb();
+        let check = |t: &Tlb| {
+            for va in probes() {
+                for size in [Size::B1, Size::B2, Size::B4, Size::B8] {
+                    assert_eq!(t.load(va, size), None, "{va:#x}");
+                    assert_eq!(t.store(va, size, 0), None, "{va:#x}");
+                }
+                assert_eq!(t.fetch(va), None, "{va:#x}");
+            }
+        };
+        check(&t);
+        probes().for_each(|va| t.insert(map(va, BASE, 12)));
+        t.flush_all();
+        check(&t);
+        probes().for_each(|va| {
+            t.insert(map(va, BASE, 12));
+            t.flush_page(va, |_| true);
+        });
+        check(&t);
+    }
+
+    #[test]
+    fn misaligned_and_crossing_accesses_miss() {
+        let mut t = tlb();
+        t.insert(map(0x5000, BASE, 12));
+        t.insert(map(0x6000, BASE + PAGE, 12));
+        assert_eq!(t.load(0x5ff8, Size::B8), Some(0));
+        assert_eq!(t.load(0x5ffc, Size::B8), None);
+        assert_eq!(t.load(0x5001, Size::B2), None);
+        assert_eq!(t.load(0x5fff, Size::B1), Some(0));
+    }
+
+    #[test]
+    fn what_is_not_ram_never_hits() {
+        let mut t = tlb();
+        t.insert(map(0x5000, BASE - PAGE, 12));
+        t.insert(map(0x6000, BASE + 0x10_0000, 12));
+        assert_eq!(t.load(0x5000, Size::B1), None);
+        assert_eq!(t.load(0x6000, Size::B1), None);
+    }
+
+    #[test]
+    fn a_superpage_is_dropped_whole() {
+        let mut t = tlb();
+        t.insert(map(0x20_0000, BASE, 21));
+        t.insert(map(0x3f_f000, BASE + PAGE, 21));
+        t.insert(map(0x40_0000, BASE + PAGE, 12));
+        t.flush_page(0x30_0000, |_| true);
+        assert_eq!(t.load(0x20_0000, Size::B1), None);
+        assert_eq!(t.load(0x3f_f000, Size::B1), None);
+        assert_eq!(t.load(0x40_0000, Size::B1), Some(0));
+    }
+
+    #[test]
+    fn spaces_are_apart_and_kept() {
+        let mut t = tlb();
+        let id = |n| SpaceId { root: n, class: 0 };
+        for n in 1..6 {
+            t.switch(id(n));
+            assert_eq!(t.load(0x5000, Size::B1), None);
+            t.insert(map(0x5000, BASE + n * PAGE, 12));
+            t.store(0x5000, Size::B1, n).expect("mapped");
+        }
+        for n in 1..6 {
+            t.switch(id(n));
+            assert_eq!(t.load(0x5000, Size::B1), Some(n));
+        }
+        for n in 6..40 {
+            t.switch(id(n));
+            assert_eq!(t.load(0x5000, Size::B1), None, "space {n} starts empty");
+            t.insert(map(0x5000, BASE, 12));
+        }
+        t.flush_spaces(|s| s.root == 39);
+        assert_eq!(t.load(0x5000, Size::B1), None);
+    }
+
+    #[test]
+    fn tracked_pages_are_not_writable() {
+        let mut t = tlb();
+        let ram = t.ram.clone();
+        t.insert(map(0x5000, BASE, 12));
+        t.insert(map(0x6000, BASE + PAGE, 12));
+        ram.code().track(0);
+        t.drop_code_writes();
+        assert_eq!(t.store(0x5000, Size::B1, 1), None);
+        assert_eq!(t.load(0x5000, Size::B1), Some(0));
+        assert_eq!(t.store(0x6000, Size::B1, 1), Some(()));
+        t.insert(map(0x5000, BASE, 12));
+        assert_eq!(t.store(0x5000, Size::B1, 1), None);
+    }
+
+    #[test]
+    fn atomics_hit_ram() {
+        let mut t = tlb();
+        t.insert(map(0x5000, BASE, 12));
+        assert_eq!(t.amo(AmoOp::Add, 0x5000, Size::B4, 5), Some(0));
+        assert_eq!(t.amo(AmoOp::Min, 0x5000, Size::B4, u64::MAX), Some(5));
+        assert_eq!(t.amo(AmoOp::Maxu, 0x5000, Size::B4, 0), Some(0xffff_ffff));
+        assert_eq!(
+            t.compare_exchange(0x5000, Size::B4, 0xffff_ffff, 3),
+            Some(0xffff_ffff)
+        );
+        assert_eq!(t.load(0x5000, Size::B8), Some(3));
+        if has_cas128() {
+            assert_eq!(t.compare_exchange_128(0x5000, 3, 4 << 64), Some(3));
+            assert_eq!(t.load(0x5008, Size::B8), Some(4));
+            assert_eq!(t.compare_exchange_128(0x5008, 3, 4 << 64), None);
+        }
+    }
+}
