@@ -24,7 +24,9 @@
 
 pub mod aclint;
 pub mod finisher;
+pub mod htif;
 pub mod plic;
+pub mod rtc;
 pub mod sink;
 pub mod uart;
 
