@@ -18,6 +18,7 @@
 //! * [`finisher`]: power off, reset, exit code.
 //! * [`rtc`]: Goldfish real-time clock.
 //! * [`htif`]: host-target interface of bare-metal test programs.
+//! * [`virtio`]: transport, block device, console, entropy.
 //!
 //! Invariant: a device imports no other device. `virtio` holds what virtio
 //! devices share.
@@ -29,6 +30,7 @@ pub mod plic;
 pub mod rtc;
 pub mod sink;
 pub mod uart;
+pub mod virtio;
 
 pub use sink::CharSink;
 

@@ -1,0 +1,395 @@
+//! Block device. It knows requests and sectors; what they are read from and written
+//! to lies behind a [`BlockPort`].
+//!
+//! A request is passed on in pieces of 256 KiB, one piece at a time, and at most 64
+//! requests are in flight, so that a guest cannot make the host hold more than that.
+//! Requests in flight are part of the saved state: their unfinished piece is passed on
+//! again, with data read anew from guest memory, which a driver does not touch
+//! meanwhile.
+//!
+//! Ordering between requests in flight is the driver's affair, as on any disk.
+
+mod saved;
+pub mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use isoform_core::RestoreError;
+use isoform_memory::Ram;
+
+use super::chain::Chain;
+use super::{NeedsReset, Queues, VirtioDevice, VirtioMmio};
+use spec::{Features, HEADER_BYTES, ID_BYTES, RequestStatus, SECTOR, kind};
+
+pub use saved::{BlkState, RequestState};
+
+/// The one queue.
+const QUEUE: u16 = 0;
+const QUEUE_SIZE: u16 = 256;
+/// Requests in flight.
+pub const IN_FLIGHT_MAX: usize = 64;
+/// Bytes of one piece of a request.
+pub const PIECE: u64 = 256 << 10;
+
+/// What is to be done to the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockOp {
+    /// Read.
+    Read {
+        /// First sector.
+        sector: u64,
+        /// Bytes: a positive multiple of 512, at most [`PIECE`].
+        len: usize,
+    },
+    /// Write.
+    Write {
+        /// First sector.
+        sector: u64,
+        /// A positive multiple of 512 bytes, at most [`PIECE`].
+        data: Vec<u8>,
+        /// To be durable when completed: the driver knows of no cache (5.2.6.2).
+        through: bool,
+    },
+    /// Make durable what was completed before.
+    Flush,
+}
+
+/// A piece of work for whoever has the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockRequest {
+    /// Names the request in its completion; never used twice by one device.
+    pub id: u64,
+    /// The work. It lies within the capacity, and is no write to a read-only disk.
+    pub op: BlockOp,
+}
+
+/// The disk could not do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoError;
+
+/// Passes requests on. Called with the device's lock held: it must not block or call
+/// back. Each request is answered by one call of [`VirtioMmio::complete`], later; what
+/// the device has forgotten by then (it was reset) is ignored.
+pub trait BlockPort: Send {
+    /// Passes one request on.
+    fn submit(&mut self, request: BlockRequest);
+}
+
+impl<F: FnMut(BlockRequest) + Send> BlockPort for F {
+    fn submit(&mut self, request: BlockRequest) {
+        self(request);
+    }
+}
+
+/// What the guest is told about the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlkConfig {
+    /// Size in sectors of 512 bytes.
+    pub capacity: u64,
+    /// Writes fail.
+    pub read_only: bool,
+    /// Preferred unit of requests in bytes; a power of two from 512 up.
+    pub block_size: u32,
+    /// The identifier; its first 20 bytes count.
+    pub serial: String,
+}
+
+/// The block device. See the [module documentation](self).
+pub struct Blk {
+    // --- fixed configuration
+    config: BlkConfig,
+
+    // --- connections
+    port: Box<dyn BlockPort>,
+    /// The identifier of the next request. It is not saved, so that a completion from
+    /// before a restore can never be taken for one from after it.
+    next_id: u64,
+
+    // --- guest-visible state
+    in_flight: BTreeMap<u64, Request>,
+}
+
+/// A request in flight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Request {
+    work: Work,
+    chain: Chain,
+    /// Bytes of data finished.
+    done: u64,
+    /// Passed on; `false` only after a restore.
+    submitted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Read { sector: u64 },
+    Write { sector: u64, through: bool },
+    Flush,
+}
+
+impl Request {
+    /// Bytes of data to be moved in all.
+    fn total(&self) -> u64 {
+        match self.work {
+            // The last writable byte is the status.
+            Work::Read { .. } => self.chain.writable.len().saturating_sub(1),
+            Work::Write { .. } => self.chain.readable.len().saturating_sub(HEADER_BYTES),
+            Work::Flush => 0,
+        }
+    }
+
+    /// Bytes of the piece in flight.
+    fn piece(&self) -> u64 {
+        self.total().saturating_sub(self.done).min(PIECE)
+    }
+}
+
+impl Blk {
+    /// A disk as `config` says, its work passed on to `port`.
+    pub fn new(config: BlkConfig, port: Box<dyn BlockPort>) -> Self {
+        Self {
+            config,
+            port,
+            next_id: 0,
+            in_flight: BTreeMap::new(),
+        }
+    }
+
+    /// Requests not completed yet.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Takes requests from the queue while there is room.
+    fn take(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
+        while self.in_flight.len() < IN_FLIGHT_MAX {
+            let Some(chain) = queues.pop(QUEUE)? else {
+                break;
+            };
+            match self.classify(&chain, queues)? {
+                Ok(work) => {
+                    let request = Request {
+                        work,
+                        chain,
+                        done: 0,
+                        submitted: false,
+                    };
+                    self.advance(request, queues)?;
+                }
+                Err((status, written)) => finish(queues, &chain, status, written)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a request's header. The inner error is a request that ends at once, with
+    /// its status and the bytes of data written.
+    fn classify(
+        &self,
+        chain: &Chain,
+        queues: &Queues<'_>,
+    ) -> Result<Result<Work, (RequestStatus, u64)>, NeedsReset> {
+        let mut header = [0; HEADER_BYTES as usize];
+        chain.readable.read(queues.ram(), 0, &mut header)?;
+        let [k0, k1, k2, k3, _, _, _, _, sector @ ..] = header;
+        let sector = u64::from_le_bytes(sector);
+        let data_in = chain.writable.len().checked_sub(1).ok_or(NeedsReset)?;
+        let data_out = chain.readable.len() - HEADER_BYTES;
+        let failed = Err((RequestStatus::IoErr, 0));
+        Ok(match u32::from_le_bytes([k0, k1, k2, k3]) {
+            kind::IN if self.fits(sector, data_in) => Ok(Work::Read { sector }),
+            kind::OUT if self.fits(sector, data_out) && !self.config.read_only => Ok(Work::Write {
+                sector,
+                through: !queues.has(Features::FLUSH.bits()),
+            }),
+            kind::IN | kind::OUT => failed,
+            kind::FLUSH => Ok(Work::Flush),
+            kind::GET_ID => {
+                let id = self.identifier();
+                let len = data_in.min(ID_BYTES as u64);
+                let (id, _) = id.split_at(len as usize);
+                chain.writable.write(queues.ram(), 0, id)?;
+                Err((RequestStatus::Ok, len))
+            }
+            _ => Err((RequestStatus::Unsupp, 0)),
+        })
+    }
+
+    /// Whether `bytes` from `sector` on are whole sectors of the disk.
+    fn fits(&self, sector: u64, bytes: u64) -> bool {
+        bytes % SECTOR == 0
+            && sector
+                .checked_add(bytes / SECTOR)
+                .is_some_and(|end| end <= self.config.capacity)
+    }
+
+    /// The serial number, cut or padded with zeros.
+    fn identifier(&self) -> [u8; ID_BYTES] {
+        let mut id = [0; ID_BYTES];
+        for (to, from) in id.iter_mut().zip(self.config.serial.bytes()) {
+            *to = from;
+        }
+        id
+    }
+
+    /// Passes the next piece of a request on, or finishes it.
+    fn advance(&mut self, mut request: Request, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
+        let piece = request.piece();
+        if piece == 0 && request.work != Work::Flush {
+            return finish(queues, &request.chain, RequestStatus::Ok, data_in(&request));
+        }
+        let at = request.done / SECTOR;
+        let op = match request.work {
+            Work::Read { sector } => BlockOp::Read {
+                sector: sector + at,
+                len: piece as usize,
+            },
+            Work::Write { sector, through } => {
+                let mut data = vec![0; piece as usize];
+                let from = HEADER_BYTES + request.done;
+                request.chain.readable.read(queues.ram(), from, &mut data)?;
+                BlockOp::Write {
+                    sector: sector + at,
+                    data,
+                    through,
+                }
+            }
+            Work::Flush => BlockOp::Flush,
+        };
+        let id = self.next_id;
+        self.next_id += 1;
+        request.submitted = true;
+        self.in_flight.insert(id, request);
+        self.port.submit(BlockRequest { id, op });
+        Ok(())
+    }
+
+    /// One piece is done, or failed.
+    fn complete(
+        &mut self,
+        queues: &mut Queues<'_>,
+        id: u64,
+        result: Result<Vec<u8>, IoError>,
+    ) -> Result<(), NeedsReset> {
+        let Some(mut request) = self.in_flight.remove(&id) else {
+            return Ok(());
+        };
+        if !queues.is_live() {
+            return Ok(());
+        }
+        let piece = request.piece();
+        let data = match (request.work, result) {
+            (Work::Read { .. }, Ok(data)) if data.len() as u64 == piece => data,
+            (Work::Write { .. } | Work::Flush, Ok(_)) => Vec::new(),
+            _ => {
+                let written = data_in(&request);
+                finish(queues, &request.chain, RequestStatus::IoErr, written)?;
+                return self.take(queues);
+            }
+        };
+        let chain = &request.chain;
+        chain.writable.write(queues.ram(), request.done, &data)?;
+        request.done += piece;
+        match request.work {
+            Work::Flush => finish(queues, &request.chain, RequestStatus::Ok, 0)?,
+            _ => self.advance(request, queues)?,
+        }
+        self.take(queues)
+    }
+
+    /// Passes on what a restore brought back.
+    fn resubmit(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
+        let idle = self.in_flight.extract_if(.., |_, r| !r.submitted);
+        for (_, request) in idle.collect::<Vec<_>>() {
+            self.advance(request, queues)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of data that a request has written to guest memory.
+fn data_in(request: &Request) -> u64 {
+    match request.work {
+        Work::Read { .. } => request.done,
+        Work::Write { .. } | Work::Flush => 0,
+    }
+}
+
+/// Writes a request's status and gives it back. `written` bytes of data precede it; if
+/// they do not reach up to the status, only they count as written (2.7.8.2).
+fn finish(
+    queues: &mut Queues<'_>,
+    chain: &Chain,
+    status: RequestStatus,
+    written: u64,
+) -> Result<(), NeedsReset> {
+    let last = chain.writable.len().checked_sub(1).ok_or(NeedsReset)?;
+    chain.writable.write(queues.ram(), last, &[status as u8])?;
+    let len = if written == last { last + 1 } else { written };
+    queues.push(QUEUE, chain.head, len as u32)
+}
+
+impl VirtioMmio<Blk> {
+    /// The answer to request `id`: the bytes read, or nothing for a write and a flush.
+    /// A read of another length than asked counts as failed.
+    pub fn complete(&mut self, id: u64, result: Result<Vec<u8>, IoError>) {
+        self.with(|device, queues| device.complete(queues, id, result));
+    }
+}
+
+impl VirtioDevice for Blk {
+    const NAME: &'static str = "virtio-blk";
+    const ID: u32 = super::spec::id::BLOCK;
+    type State = BlkState;
+    const VERSION: u8 = 1;
+
+    fn features(&self) -> u64 {
+        let mut features = Features::SEG_MAX | Features::BLK_SIZE | Features::FLUSH;
+        features.set(Features::RO, self.config.read_only);
+        features.bits()
+    }
+
+    fn queue_sizes(&self) -> Vec<u16> {
+        vec![QUEUE_SIZE]
+    }
+
+    /// `struct virtio_blk_config` (5.2.4).
+    fn config(&self) -> Vec<u8> {
+        let mut config = Vec::with_capacity(spec::CONFIG_BYTES);
+        config.extend(self.config.capacity.to_le_bytes());
+        // size_max: not offered.
+        config.extend(0u32.to_le_bytes());
+        // seg_max: header and status take a descriptor each.
+        config.extend(u32::from(QUEUE_SIZE - 2).to_le_bytes());
+        // geometry: not offered.
+        config.extend([0; 4]);
+        config.extend(self.config.block_size.to_le_bytes());
+        config
+    }
+
+    fn process(&mut self, queues: &mut Queues<'_>, queue: u16) -> Result<(), NeedsReset> {
+        if queue != QUEUE || !queues.is_live() {
+            return Ok(());
+        }
+        self.resubmit(queues)?;
+        self.take(queues)
+    }
+
+    fn queue_stopped(&mut self, _queue: u16) {
+        self.in_flight.clear();
+    }
+
+    fn reset(&mut self) {
+        self.in_flight.clear();
+    }
+
+    fn state(&self) -> BlkState {
+        self.saved()
+    }
+
+    fn set_state(&mut self, state: BlkState, ram: &Ram) -> Result<(), RestoreError> {
+        self.restore(state, ram)
+    }
+}

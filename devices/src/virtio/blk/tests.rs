@@ -1,0 +1,527 @@
+//! The block device, by the sentences of Virtio 1.2, 5.2, with a disk in memory that
+//! answers when told to.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use isoform_core::{Device, Saved, Size};
+use proptest::prelude::*;
+use virtio_bindings::bindings::virtio_blk as vb;
+use virtio_bindings::bindings::virtio_mmio as vm;
+
+use super::super::testing::{Offer, Rig, hostile, rig, started};
+use super::super::{Interface, VirtioSlot};
+use super::*;
+use Interface::{Legacy, Modern};
+
+const FLUSH: u64 = 1 << vb::VIRTIO_BLK_F_FLUSH;
+const CAPACITY: u64 = 4096;
+
+/// Requests as they arrived.
+#[derive(Clone, Default)]
+struct Port(Arc<Mutex<VecDeque<BlockRequest>>>);
+
+impl Port {
+    fn requests(&self) -> MutexGuard<'_, VecDeque<BlockRequest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> BlockRequest {
+        self.requests()
+            .pop_front()
+            .expect("a request was passed on")
+    }
+}
+
+impl BlockPort for Port {
+    fn submit(&mut self, request: BlockRequest) {
+        self.requests().push_back(request);
+    }
+}
+
+fn config(read_only: bool) -> BlkConfig {
+    BlkConfig {
+        capacity: CAPACITY,
+        read_only,
+        block_size: 4096,
+        serial: "isoform-0123456789-beyond".to_owned(),
+    }
+}
+
+fn disk(port: &Port) -> Blk {
+    Blk::new(config(false), Box::new(port.clone()))
+}
+
+fn header(kind: u32, sector: u64) -> [u8; 16] {
+    let mut header = [0; 16];
+    header[..4].copy_from_slice(&kind.to_le_bytes());
+    header[8..].copy_from_slice(&sector.to_le_bytes());
+    header
+}
+
+/// Content of a sector that no other has.
+fn pattern(sector: u64, len: usize) -> Vec<u8> {
+    (0..len as u64)
+        .map(|i| ((sector + i / SECTOR) * 7 + i % SECTOR % 251) as u8)
+        .collect()
+}
+
+/// Answers a request as a good disk would.
+fn answer(t: &mut Rig<Blk>, request: BlockRequest, store: &mut [u8]) {
+    let at = |sector: u64| (sector * SECTOR) as usize;
+    let result = match request.op {
+        BlockOp::Read { sector, len } => store[at(sector)..at(sector) + len].to_vec(),
+        BlockOp::Write { sector, data, .. } => {
+            store[at(sector)..at(sector) + data.len()].copy_from_slice(&data);
+            Vec::new()
+        }
+        BlockOp::Flush => Vec::new(),
+    };
+    t.slot.complete(request.id, Ok(result));
+}
+
+fn read(t: &mut Rig<Blk>, sector: u64, len: usize) -> Offer {
+    t.offer(0, &[&header(vb::VIRTIO_BLK_T_IN, sector)], &[len, 1])
+}
+
+fn write(t: &mut Rig<Blk>, sector: u64, data: &[u8]) -> Offer {
+    t.offer(0, &[&header(vb::VIRTIO_BLK_T_OUT, sector), data], &[1])
+}
+
+fn status(t: &Rig<Blk>, offer: &Offer) -> u32 {
+    u32::from(*t.written(offer).last().expect("a status byte"))
+}
+
+#[test]
+fn constants_are_those_of_the_linux_headers() {
+    for (ours, theirs) in [
+        (Features::SEG_MAX, vb::VIRTIO_BLK_F_SEG_MAX),
+        (Features::RO, vb::VIRTIO_BLK_F_RO),
+        (Features::BLK_SIZE, vb::VIRTIO_BLK_F_BLK_SIZE),
+        (Features::FLUSH, vb::VIRTIO_BLK_F_FLUSH),
+    ] {
+        assert_eq!(ours.bits(), 1 << theirs);
+    }
+    assert_eq!(kind::IN, vb::VIRTIO_BLK_T_IN);
+    assert_eq!(kind::OUT, vb::VIRTIO_BLK_T_OUT);
+    assert_eq!(kind::FLUSH, vb::VIRTIO_BLK_T_FLUSH);
+    assert_eq!(kind::GET_ID, vb::VIRTIO_BLK_T_GET_ID);
+    assert_eq!(ID_BYTES as u32, vb::VIRTIO_BLK_ID_BYTES);
+    assert_eq!(RequestStatus::IoErr as u32, vb::VIRTIO_BLK_S_IOERR);
+    assert_eq!(RequestStatus::Unsupp as u32, vb::VIRTIO_BLK_S_UNSUPP);
+}
+
+#[test]
+fn the_configuration_tells_size_and_blocks() {
+    let mut t = rig(Modern, disk(&Port::default()));
+    let mut field = |at: u64, size| t.slot.read(0x100 + at, size);
+    assert_eq!(field(0, Size::B8), Ok(CAPACITY));
+    assert_eq!(field(0, Size::B4), Ok(CAPACITY));
+    assert_eq!(field(4, Size::B4), Ok(0));
+    assert_eq!(field(12, Size::B4), Ok(254));
+    assert_eq!(field(20, Size::B4), Ok(4096));
+    assert_eq!(field(24, Size::B4), Ok(0));
+    assert_eq!(field(0xef8, Size::B8), Ok(0));
+}
+
+#[test]
+fn what_was_written_is_read_back() {
+    for (interface, features, indirect) in [
+        (Modern, FLUSH, false),
+        (Modern, u64::MAX, true),
+        (Legacy, 0, false),
+        (Legacy, u64::MAX & !(1 << 29), true),
+    ] {
+        let port = Port::default();
+        let mut t = started(interface, disk(&port), features & !(1 << 29));
+        t.indirect = indirect;
+        let mut store = vec![0; (CAPACITY * SECTOR) as usize];
+        let data = pattern(8, 3 * 512);
+        let (first, rest) = data.split_at(700);
+        let w = t.offer(
+            0,
+            &[&header(1, 8)[..3], &header(1, 8)[3..], first, rest],
+            &[1],
+        );
+        t.kick(0);
+        assert_eq!(t.used(0), [], "not before the disk answered");
+        let request = port.next();
+        let through = features & FLUSH == 0;
+        let op = BlockOp::Write {
+            sector: 8,
+            data: data.clone(),
+            through,
+        };
+        assert_eq!(request.op, op);
+        answer(&mut t, request, &mut store);
+        assert_eq!(t.used(0), [(w.head, 1)]);
+        assert_eq!(status(&t, &w), vb::VIRTIO_BLK_S_OK);
+        assert!(t.take_interrupt());
+
+        let r = t.offer(0, &[&header(0, 8)], &[1000, 536, 1]);
+        t.kick(0);
+        answer(&mut t, port.next(), &mut store);
+        assert_eq!(t.used(0), [(r.head, 1537)]);
+        assert_eq!(t.written(&r), [&data[..], &[0]].concat());
+    }
+}
+
+#[test]
+fn large_requests_go_in_pieces() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
+    let len = 2 * PIECE as usize + 512;
+    let r = read(&mut t, 16, len);
+    t.kick(0);
+    for piece in [PIECE, PIECE, 512] {
+        assert_eq!(t.used(0), []);
+        let request = port.next();
+        assert!(matches!(request.op, BlockOp::Read { len, .. } if len as u64 == piece));
+        assert!(port.requests().is_empty(), "one piece at a time");
+        answer(&mut t, request, &mut store);
+    }
+    assert_eq!(t.used(0), [(r.head, len as u32 + 1)]);
+    assert!(t.written(&r) == [pattern(16, len), vec![0]].concat());
+
+    let data = pattern(99, len);
+    let w = write(&mut t, 5, &data);
+    t.kick(0);
+    for _ in 0..3 {
+        answer(&mut t, port.next(), &mut store);
+    }
+    assert_eq!(t.used(0), [(w.head, 1)]);
+    assert!(store[5 * 512..].starts_with(&data));
+}
+
+#[test]
+fn requests_outside_of_the_disk_or_in_part_sectors_fail() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    for (sector, len) in [
+        (CAPACITY, 512),
+        (CAPACITY - 1, 1024),
+        (u64::MAX, 512),
+        (u64::MAX / 512, 512),
+        (0, 511),
+        (0, 513),
+    ] {
+        let r = read(&mut t, sector, len);
+        let w = write(&mut t, sector, &vec![1; len]);
+        t.kick(0);
+        assert_eq!(t.used(0), [(r.head, 0), (w.head, 1)]);
+        assert_eq!(status(&t, &r), vb::VIRTIO_BLK_S_IOERR);
+        assert_eq!(status(&t, &w), vb::VIRTIO_BLK_S_IOERR);
+    }
+    assert!(port.requests().is_empty());
+    let last = read(&mut t, CAPACITY - 1, 512);
+    t.kick(0);
+    answer(
+        &mut t,
+        port.next(),
+        &mut vec![3; (CAPACITY * SECTOR) as usize],
+    );
+    assert_eq!(t.used(0), [(last.head, 513)]);
+}
+
+#[test]
+fn a_read_only_disk_refuses_writes() {
+    let port = Port::default();
+    let device = Blk::new(config(true), Box::new(port.clone()));
+    let mut t = started(Modern, device, FLUSH);
+    t.w(vm::VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
+    assert_ne!(
+        t.r(vm::VIRTIO_MMIO_DEVICE_FEATURES) & 1 << vb::VIRTIO_BLK_F_RO,
+        0
+    );
+    let w = write(&mut t, 0, &[1; 512]);
+    t.kick(0);
+    assert_eq!(t.used(0), [(w.head, 1)]);
+    assert_eq!(status(&t, &w), vb::VIRTIO_BLK_S_IOERR);
+    assert!(port.requests().is_empty());
+}
+
+#[test]
+fn flush_identifier_and_the_unknown() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    let f = t.offer(0, &[&header(4, 0)], &[1]);
+    let id = t.offer(0, &[&header(8, 0)], &[20, 1]);
+    let short = t.offer(0, &[&header(8, 0)], &[4, 1]);
+    let odd = t.offer(0, &[&header(11, 0)], &[16, 1]);
+    t.kick(0);
+    assert_eq!(t.used(0), [(id.head, 21), (short.head, 5), (odd.head, 0)]);
+    assert_eq!(t.written(&id), b"isoform-0123456789-b\0");
+    assert_eq!(t.written(&short), b"isof\0");
+    assert_eq!(status(&t, &odd), vb::VIRTIO_BLK_S_UNSUPP);
+    let request = port.next();
+    assert_eq!(request.op, BlockOp::Flush);
+    t.slot.complete(request.id, Ok(Vec::new()));
+    assert_eq!(t.used(0), [(f.head, 1)]);
+    assert_eq!(status(&t, &f), 0);
+}
+
+#[test]
+fn errors_of_the_disk_reach_the_driver() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    let w = write(&mut t, 0, &[1; 512]);
+    let r = read(&mut t, 0, PIECE as usize + 512);
+    let f = t.offer(0, &[&header(4, 0)], &[1]);
+    let short = read(&mut t, 0, 1024);
+    t.kick(0);
+    let requests: Vec<_> = port.requests().drain(..).collect();
+    t.slot.complete(requests[0].id, Err(IoError));
+    t.slot.complete(requests[1].id, Ok(vec![9; PIECE as usize]));
+    t.slot.complete(port.next().id, Err(IoError));
+    t.slot.complete(requests[2].id, Err(IoError));
+    t.slot.complete(requests[3].id, Ok(vec![9; 512]));
+    assert_eq!(
+        t.used(0),
+        [
+            (w.head, 1),
+            (r.head, PIECE as u32),
+            (f.head, 1),
+            (short.head, 0)
+        ]
+    );
+    for offer in [&w, &r, &f, &short] {
+        assert_eq!(status(&t, offer), vb::VIRTIO_BLK_S_IOERR);
+    }
+    assert_eq!(t.slot.device().in_flight(), 0);
+}
+
+#[test]
+fn a_request_without_header_or_status_needs_a_reset() {
+    for (readable, writable) in [(15, 1), (16, 0)] {
+        let mut t = started(Modern, disk(&Port::default()), FLUSH);
+        let writable: &[usize] = if writable == 0 { &[] } else { &[1] };
+        t.offer(0, &[&[0; 16][..readable]], writable);
+        t.kick(0);
+        assert!(t.needs_reset());
+    }
+}
+
+#[test]
+fn requests_in_flight_are_capped_and_none_is_lost() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
+    let offers: Vec<Offer> = (0..80).map(|s| read(&mut t, s, 512)).collect();
+    t.kick(0);
+    assert_eq!(port.requests().len(), IN_FLIGHT_MAX);
+    let mut done = Vec::new();
+    while let Some(request) = { port.requests().pop_back() } {
+        answer(&mut t, request, &mut store);
+        assert!(t.slot.device().in_flight() <= IN_FLIGHT_MAX);
+        done.extend(t.used(0));
+    }
+    done.sort();
+    assert_eq!(
+        done,
+        offers.iter().map(|o| (o.head, 513)).collect::<Vec<_>>()
+    );
+    for (sector, offer) in offers.iter().enumerate() {
+        assert!(t.written(offer).starts_with(&pattern(sector as u64, 512)));
+    }
+}
+
+#[test]
+fn what_a_reset_forgot_is_not_given_back() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    let old = read(&mut t, 0, 512);
+    t.kick(0);
+    let late = port.next();
+    t.start(FLUSH);
+    let new = read(&mut t, 1, 512);
+    t.kick(0);
+    t.slot.complete(late.id, Ok(vec![1; 512]));
+    t.slot.complete(late.id + 1000, Ok(vec![1; 512]));
+    assert_eq!(t.used(0), []);
+    assert_eq!(t.written(&old), [0; 513]);
+    t.slot.complete(port.next().id, Ok(vec![2; 512]));
+    assert_eq!(t.used(0), [(new.head, 513)]);
+}
+
+#[test]
+fn a_queue_taken_out_of_use_forgets_its_requests() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    read(&mut t, 0, 512);
+    t.kick(0);
+    t.w(vm::VIRTIO_MMIO_QUEUE_SEL, 0);
+    t.w(vm::VIRTIO_MMIO_QUEUE_READY, 0);
+    t.slot.complete(port.next().id, Ok(vec![1; 512]));
+    assert_eq!(t.used(0), []);
+    assert!(!t.needs_reset());
+}
+
+#[test]
+fn requests_in_flight_survive_a_move_in_the_middle_of_a_piece() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
+    let len = PIECE as usize + 1024;
+    let r = read(&mut t, 3, len);
+    let w = write(&mut t, 3000, &pattern(77, 1024));
+    let f = t.offer(0, &[&header(4, 0)], &[1]);
+    t.kick(0);
+    answer(&mut t, port.next(), &mut store);
+    let lost: Vec<_> = port.requests().drain(..).collect();
+    assert_eq!(lost.len(), 3, "write, flush, and the read's second piece");
+
+    let other = Port::default();
+    t.move_to(disk(&other));
+    assert!(other.requests().is_empty(), "RAM may not be there yet");
+    t.serve();
+    t.slot.complete(lost[0].id + 1000, Err(IoError));
+    let again: Vec<_> = other.requests().drain(..).collect();
+    assert_eq!(
+        again.iter().map(|r| &r.op).collect::<Vec<_>>(),
+        lost.iter().map(|r| &r.op).collect::<Vec<_>>()
+    );
+    for request in again {
+        answer(&mut t, request, &mut store);
+    }
+    let mut used = t.used(0);
+    used.sort();
+    let mut expected = vec![(r.head, len as u32 + 1), (w.head, 1), (f.head, 1)];
+    expected.sort();
+    assert_eq!(used, expected);
+    assert!(t.written(&r) == [pattern(3, len), vec![0]].concat());
+    assert!(store[3000 * 512..].starts_with(&pattern(77, 1024)));
+}
+
+#[test]
+fn a_completion_from_before_a_restore_is_ignored() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    let r = read(&mut t, 0, 512);
+    t.kick(0);
+    let early = port.next();
+    let saved = t.slot.save();
+    t.slot.restore(&saved).expect("own state");
+    t.serve();
+    t.slot.complete(early.id, Ok(vec![1; 512]));
+    assert_eq!(t.used(0), []);
+    t.slot.complete(port.next().id, Ok(vec![2; 512]));
+    assert_eq!(t.used(0), [(r.head, 513)]);
+    assert_eq!(t.written(&r)[0], 2);
+}
+
+#[test]
+fn state_of_another_disk_is_refused() {
+    let mut t = started(Modern, disk(&Port::default()), FLUSH);
+    read(&mut t, CAPACITY - 1, 512);
+    t.kick(0);
+    let saved = t.slot.save_bytes();
+    let mut small = config(false);
+    small.capacity = 8;
+    let mut other = rig(Modern, Blk::new(small, Box::new(Port::default())));
+    assert!(other.slot.restore(&saved).is_err());
+    assert_eq!(other.r(vm::VIRTIO_MMIO_STATUS), 0, "as after reset");
+    t.slot.process(0);
+}
+
+/// One thing that happens to a disk in use.
+#[derive(Clone, Debug)]
+enum Step {
+    Read(u64, usize),
+    Write(u64, usize, u8),
+    Flush,
+    /// Answers the request at this place in the line.
+    Answer(prop::sample::Index),
+    Move,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let sectors = prop_oneof![3 => 1..8usize, 1 => 400..1200usize];
+    let step = prop_oneof![
+        3 => (0..64u64, sectors.clone()).prop_map(|(s, n)| Step::Read(s, n)),
+        3 => (0..64u64, sectors, any::<u8>()).prop_map(|(s, n, b)| Step::Write(s, n, b)),
+        1 => Just(Step::Flush),
+        6 => any::<prop::sample::Index>().prop_map(Step::Answer),
+        1 => Just(Step::Move),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Moving the device at random points, in mid-request, changes nothing that the
+    /// driver or the disk can see in the end.
+    #[test]
+    fn every_request_is_answered_once_whatever_moves(steps in steps(), indirect in any::<bool>()) {
+        let mut port = Port::default();
+        let mut t = started(Modern, disk(&port), FLUSH);
+        t.indirect = indirect;
+        let mut store = vec![0; (CAPACITY * SECTOR) as usize];
+        let mut open = std::collections::BTreeSet::new();
+        for step in &steps {
+            let offer = match *step {
+                Step::Read(s, n) => Some(read(&mut t, s, n * 512)),
+                Step::Write(s, n, b) => Some(write(&mut t, s, &vec![b; n * 512])),
+                Step::Flush => Some(t.offer(0, &[&header(4, 0)], &[1])),
+                Step::Answer(at) => {
+                    let request = {
+                        let mut line = port.requests();
+                        let len = line.len();
+                        if len == 0 { None } else { line.remove(at.index(len)) }
+                    };
+                    if let Some(request) = request {
+                        answer(&mut t, request, &mut store);
+                    }
+                    None
+                }
+                Step::Move => {
+                    port = Port::default();
+                    t.move_to(disk(&port));
+                    t.serve();
+                    None
+                }
+            };
+            if let Some(offer) = offer {
+                open.insert(offer.head);
+                t.kick(0);
+            }
+            for (head, _) in t.used(0) {
+                prop_assert!(open.remove(&head), "{head} was given back twice");
+            }
+        }
+        while let Some(request) = { port.requests().pop_front() } {
+            answer(&mut t, request, &mut store);
+        }
+        for (head, _) in t.used(0) {
+            prop_assert!(open.remove(&head));
+        }
+        prop_assert!(open.is_empty());
+        prop_assert!(!t.needs_reset());
+    }
+
+    #[test]
+    fn a_hostile_driver_hurts_itself_only(legacy in any::<bool>(), steps in hostile()) {
+        let port = Port::default();
+        let mut t = rig(if legacy { Legacy } else { Modern }, disk(&port));
+        let mut store = vec![0; (CAPACITY * SECTOR) as usize];
+        for (n, step) in steps.iter().enumerate() {
+            t.suffer(step, || disk(&port));
+            prop_assert!(t.slot.device().in_flight() <= IN_FLIGHT_MAX);
+            let request = { port.requests().pop_front() };
+            if let Some(request) = request {
+                match n % 5 {
+                    0 => t.slot.complete(request.id, Err(IoError)),
+                    1 => t.slot.complete(request.id, Ok(Vec::new())),
+                    _ => answer(&mut t, request, &mut store),
+                }
+            }
+        }
+        port.requests().clear();
+        t.start(0);
+        let r = read(&mut t, 0, 512);
+        t.kick(0);
+        answer(&mut t, port.next(), &mut store);
+        prop_assert_eq!(t.used(0), [(r.head, 513)]);
+    }
+}

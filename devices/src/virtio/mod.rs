@@ -1,0 +1,41 @@
+//! Virtio devices (Virtual I/O Device specification 1.2) and what they share.
+//!
+//! * [`mmio`]: the transport, modern and legacy: registers, status, negotiation.
+//! * [`queue`], [`chain`]: split virtqueues and the buffers in them.
+//! * [`device`]: what a device is to its transport.
+//! * [`blk`], [`console`], [`rng`]: the devices.
+//!
+//! A notification from the driver only rings the [`Doorbell`]. Whoever hears it locks
+//! the device later and calls [`mmio::VirtioMmio::process`]; so a vCPU never waits for
+//! device work. Buffers lie in RAM and nowhere else: a device cannot reach registers,
+//! its own included, through DMA.
+//!
+//! A driver that breaks the rules (a chain that loops, a ring outside of RAM) gets
+//! DEVICE_NEEDS_RESET, and is not served until it resets the device.
+
+pub mod blk;
+pub mod chain;
+pub mod console;
+pub mod device;
+pub mod mmio;
+pub mod queue;
+pub mod rng;
+pub mod spec;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use device::{NeedsReset, Queues, VirtioDevice};
+pub use mmio::{EmptySlot, Interface, VirtioMmio, VirtioSlot};
+
+/// Where notifications from the driver go. Called with the device's lock held: it
+/// passes the message on, and must not call back.
+pub trait Doorbell: Send + Sync {
+    /// Queue `queue` may have work: call `process` for it soon.
+    fn ring(&self, queue: u16);
+}
+
+impl<F: Fn(u16) + Send + Sync> Doorbell for F {
+    fn ring(&self, queue: u16) {
+        self(queue);
+    }
+}
