@@ -1,0 +1,178 @@
+//! The helpers of the system instructions: what [`crate::sem`] calls by name.
+
+use crate::csr::{CsrWrite, csr_is_quiet, envcfg, mstatus};
+use crate::hart::Hart;
+use crate::mmu::Access;
+use crate::state::Priv;
+use crate::trap::{Cause, Trap};
+use isoform_core::ops::Effects;
+use isoform_core::{Exit, Helper, Size};
+
+pub(crate) use crate::csr::CsrOp;
+
+/// Bytes in a cache block, for `cbo` and the device tree.
+pub const CACHE_BLOCK: u64 = 64;
+
+type Args = [u64; 4];
+type Outcome = Result<u64, Trap>;
+
+macro_rules! helpers {
+    ($( $(#[$doc:meta])* $name:ident = $function:path, $effects:expr; )*) => { $(
+        $(#[$doc])*
+        pub(crate) static $name: Helper<Hart> =
+            Helper { name: stringify!($name), call: $function, effects: $effects };
+    )* };
+}
+
+helpers! {
+    /// The CSR instructions: number, operand, [`CsrOp::encode`].
+    CSR = csr, Effects::SYSTEM;
+    /// As [`CSR`], for the accesses that [`csr_is_quiet`] names.
+    CSR_QUIET = csr, Effects::TRAPS;
+    /// `mret`; gives the new program counter.
+    MRET = mret, Effects::JUMPS;
+    /// `sret`; gives the new program counter.
+    SRET = sret, Effects::JUMPS;
+    /// `ecall`; goes on behind it where the run loop answers the call.
+    ECALL = ecall, Effects::SYSTEM;
+    /// `ebreak`
+    EBREAK = ebreak, Effects::TRAPS;
+    /// `wfi`
+    WFI = wfi, Effects::SYSTEM;
+    /// `wrs.nto`
+    WRS_NTO = wrs, Effects::SYSTEM;
+    /// `wrs.sto`
+    WRS_STO = wrs, Effects::SYSTEM;
+    /// `fence.i`
+    FENCE_I = fence_i, Effects::SYSTEM;
+    /// `sfence.vma`: address, ASID, whether each is given.
+    SFENCE_VMA = sfence_vma, Effects::SYSTEM;
+    /// `sinval.vma`: as [`SFENCE_VMA`], which the manual allows.
+    SINVAL_VMA = sfence_vma, Effects::SYSTEM;
+    /// `sfence.w.inval`
+    SFENCE_W_INVAL = sinval_order, Effects::TRAPS;
+    /// `sfence.inval.ir`
+    SFENCE_INVAL_IR = sinval_order, Effects::TRAPS;
+    /// `cbo.inval`: address.
+    CBO_INVAL = cbo_inval, Effects::TRAPS;
+    /// `cbo.clean`: address.
+    CBO_CLEAN = cbo_clean, Effects::TRAPS;
+    /// `cbo.flush`: address.
+    CBO_FLUSH = cbo_clean, Effects::TRAPS;
+    /// `cbo.zero`: address.
+    CBO_ZERO = cbo_zero, Effects::TRAPS;
+}
+
+/// The helper for an access to a CSR, by what is known when it is decoded.
+pub(crate) fn csr_helper(number: u16, writes: bool) -> &'static Helper<Hart> {
+    if csr_is_quiet(number, writes) { &CSR_QUIET } else { &CSR }
+}
+
+fn csr(hart: &mut Hart, [number, value, how, _]: Args) -> Outcome {
+    let (op, reads, writes) = CsrOp::decode(how);
+    hart.csr_access(number as u16, writes.then_some(CsrWrite { op, value }), reads)
+}
+
+fn mret(hart: &mut Hart, _: Args) -> Outcome {
+    hart.mret()
+}
+
+fn sret(hart: &mut Hart, _: Args) -> Outcome {
+    hart.sret()
+}
+
+/// Priv. 3.3.1; the call from S mode is the firmware's, where Isoform is that.
+fn ecall(hart: &mut Hart, _: Args) -> Outcome {
+    let cause = match hart.state.privilege {
+        Priv::U => Cause::EcallU,
+        Priv::S if hart.firmware => {
+            hart.exit = Some(Exit::Firmware);
+            return Ok(0);
+        }
+        Priv::S => Cause::EcallS,
+        Priv::M => Cause::EcallM,
+    };
+    Err(Trap::new(cause, 0))
+}
+
+fn ebreak(hart: &mut Hart, _: Args) -> Outcome {
+    Err(Trap::new(Cause::Breakpoint, hart.state.pc))
+}
+
+fn wfi(hart: &mut Hart, _: Args) -> Outcome {
+    hart.wait_for_interrupt().map(|()| 0)
+}
+
+fn wrs(hart: &mut Hart, _: Args) -> Outcome {
+    hart.wait_for_reservation();
+    Ok(0)
+}
+
+/// From here on fetches see all stores that the hart has seen ("Zifencei").
+fn fence_i(hart: &mut Hart, _: Args) -> Outcome {
+    hart.settle_code();
+    Ok(0)
+}
+
+/// Priv. 12.2.1; `mstatus.TVM` keeps S mode from it (Priv. 3.1.6.5).
+fn sfence_vma(hart: &mut Hart, [va, asid, has_va, has_asid]: Args) -> Outcome {
+    let allowed = match hart.state.privilege {
+        Priv::M => true,
+        Priv::S => hart.state.mstatus & mstatus::TVM == 0,
+        Priv::U => false,
+    };
+    if !allowed {
+        return Err(Trap::ILLEGAL);
+    }
+    hart.sfence_vma((has_va != 0).then_some(va), (has_asid != 0).then_some(asid));
+    Ok(0)
+}
+
+/// "Svinval": orders what here happens in order anyway. TVM does not matter.
+fn sinval_order(hart: &mut Hart, _: Args) -> Outcome {
+    if hart.state.privilege == Priv::U { Err(Trap::ILLEGAL) } else { Ok(0) }
+}
+
+/// Whether `menvcfg` and `senvcfg` enable what `field` controls ("CMO", CSR controls).
+fn block_enabled(hart: &Hart, field: u64) -> Result<(), Trap> {
+    let (state, mode) = (&hart.state, hart.state.privilege);
+    let enabled = (mode == Priv::M || state.menvcfg & field != 0)
+        && (mode != Priv::U || state.senvcfg & field != 0);
+    if enabled { Ok(()) } else { Err(Trap::ILLEGAL) }
+}
+
+/// Invalidation may always be done as a flush, of which no cache is left to see.
+fn cbo_inval(hart: &mut Hart, [va, ..]: Args) -> Outcome {
+    block_enabled(hart, envcfg::CBIE)?;
+    manage_block(hart, va)
+}
+
+fn cbo_clean(hart: &mut Hart, [va, ..]: Args) -> Outcome {
+    block_enabled(hart, envcfg::CBCFE)?;
+    manage_block(hart, va)
+}
+
+/// Management needs the right to load or to store; where there is one to store there
+/// is one to load. Its faults are those of a store ("CMO", Traps).
+fn manage_block(hart: &mut Hart, va: u64) -> Outcome {
+    let as_store = |trap: Trap| match trap.cause {
+        Cause::LoadPage => Access::Store.page_fault(va),
+        _ => Access::Store.access_fault(va),
+    };
+    let found = hart.translate(va, 1, Access::Load).map_err(as_store)?;
+    match hart.ram.page_index(found.gpa) {
+        Some(_) => Ok(0),
+        None => Err(Access::Store.access_fault(va)),
+    }
+}
+
+/// Zeroes the block that holds the address. Only main memory supports it.
+fn cbo_zero(hart: &mut Hart, [va, ..]: Args) -> Outcome {
+    block_enabled(hart, envcfg::CBZE)?;
+    let found = hart.translate(va, 1, Access::Store)?;
+    let block = found.gpa & !(CACHE_BLOCK - 1);
+    for at in (block..block + CACHE_BLOCK).step_by(8) {
+        hart.ram.store(at, Size::B8, 0).ok_or(Access::Store.access_fault(va))?;
+    }
+    Ok(0)
+}
