@@ -31,8 +31,8 @@ pub struct Attention {
     /// Set while the vCPU runs no guest code: whoever waits for it to have served a
     /// request need not, since requests are served before guest code runs again.
     quiescent: AtomicBool,
-    /// Requests served so far, for those who wait.
-    served: AtomicU32,
+    /// Odd while requests are being served: from before they are taken until after.
+    serving: AtomicU32,
     asleep: Mutex<bool>,
     wake: Condvar,
 }
@@ -59,22 +59,28 @@ impl Attention {
     /// Whether anything is asked. This is what the hot loop polls.
     #[inline(always)]
     pub fn is_set(&self) -> bool {
-        self.word.load(Ordering::Relaxed) != 0
+        // Ordered after `set_quiescent(false)`; on x86 it costs what any load costs.
+        self.word.load(Ordering::SeqCst) != 0
     }
 
-    /// Takes what is asked, leaving nothing.
+    /// Takes what is asked, leaving nothing. Say [`Attention::served`] afterwards.
     pub fn take(&self) -> Requests {
+        self.serving.fetch_add(1, Ordering::SeqCst);
         Requests::from_bits_truncate(self.word.swap(0, Ordering::SeqCst))
     }
 
     /// Says that the requests taken have been served.
-    pub fn serve(&self) {
-        self.served.fetch_add(1, Ordering::SeqCst);
+    pub fn served(&self) {
+        self.serving.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A number that changes whenever requests have been served.
-    pub fn served(&self) -> u32 {
-        self.served.load(Ordering::SeqCst)
+    /// Whether requests raised before this call are served, or will be before guest
+    /// code runs again.
+    pub fn has_served(&self, requests: Requests) -> bool {
+        let taken = self.word.load(Ordering::SeqCst) & requests.bits() == 0;
+        // Read after the word: what was taken is served once nobody serves.
+        let idle = self.serving.load(Ordering::SeqCst).is_multiple_of(2);
+        (taken && idle) || self.is_quiescent()
     }
 
     /// Whether no guest code runs on this vCPU right now.
@@ -125,6 +131,19 @@ mod tests {
         a.sleep(None);
         assert_eq!(a.take(), Requests::INTERRUPT);
         assert!(!a.is_set());
+    }
+
+    #[test]
+    fn a_request_is_served_once_taken_and_done() {
+        let a = Attention::new();
+        a.raise(Requests::FLUSH_TLB);
+        assert!(a.has_served(Requests::FLUSH_TLB), "nothing runs");
+        a.set_quiescent(false);
+        assert!(!a.has_served(Requests::FLUSH_TLB));
+        a.take();
+        assert!(!a.has_served(Requests::FLUSH_TLB), "taken, not served");
+        a.served();
+        assert!(a.has_served(Requests::FLUSH_TLB));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub enum Exit {
         spurious_ok: bool,
     },
     /// A call to firmware that Isoform itself answers (SBI, PSCI). The program
-    /// counter is that of the calling instruction.
+    /// counter is past the calling instruction.
     Firmware,
     /// A breakpoint of the debugger or of semihosting.
     Breakpoint,

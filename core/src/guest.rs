@@ -70,7 +70,13 @@ pub trait Guest: Sized + 'static {
 
     // --- memory
 
-    /// Loads from a virtual address, extended as `ty` says.
+    /// Loads from a virtual address, extended as `ty` says, if that needs no more than
+    /// the soft TLB.
+    fn load_fast(&self, addr: u64, ty: MemTy) -> Option<u64>;
+    /// Stores to a virtual address, if that needs no more than the soft TLB.
+    fn store_fast(&self, addr: u64, size: Size, value: u64) -> Option<()>;
+    /// Loads from a virtual address, extended as `ty` says. Program counter and
+    /// instruction count are those of the instruction, here and below.
     fn load(&mut self, addr: u64, ty: MemTy) -> Result<u64, Self::Trap>;
     /// Stores to a virtual address.
     fn store(&mut self, addr: u64, size: Size, value: u64) -> Result<(), Self::Trap>;

@@ -1,1 +1,48 @@
-//! The RISC-V guest: state, decoder, semantics, CSRs, address translation, disassembly.
+//! The RISC-V guest: RV64GC with M, S and U modes.
+//!
+//! * [`table`]: one line an instruction form; decoder, executor, disassembler and
+//!   test generator come from it. What an instruction means is in `sem`.
+//! * [`Hart`]: the canonical [`State`] with its view of the machine; `guest` is how
+//!   backends see it, `access` its loads and stores.
+//! * [`csr`], `system`: control and status registers, and instructions that act on
+//!   the machine. [`trap`]: exceptions and interrupts. `mmu`, `pmp`: who may access
+//!   what.
+//! * [`ext`]: which extensions a hart has, and how they are announced.
+//!
+//! Neighbours: `isoform-core` for the contracts, `isoform-memory` for RAM and TLB,
+//! `isoform-softfloat` for arithmetic. It knows no backend and no device.
+//!
+//! Spec references: "Unpriv." and "Priv." are the two volumes of the RISC-V
+//! Instruction Set Manual, version 20240411 and later, by chapter number or name.
+
+mod access;
+pub mod csr;
+pub mod decode;
+pub mod disasm;
+pub mod ext;
+pub mod format;
+mod fp;
+mod guest;
+mod hart;
+mod interrupts;
+mod intrinsics;
+mod lines;
+mod mmu;
+mod pmp;
+mod saved;
+mod sem;
+mod start;
+mod state;
+mod system;
+pub mod table;
+#[cfg(test)]
+mod testing;
+pub mod trap;
+
+pub use ext::{Cpu, CpuError, Ext, ExtSet};
+pub use hart::{Hart, Mode, Wiring};
+pub use lines::{Lines, NS_PER_TICK, SEIP_SOFTWARE, TimerService, Timebase, irq};
+pub use saved::SavedHart;
+pub use state::{PMP_ENTRIES, Priv, Reservation, State};
+pub use system::CACHE_BLOCK;
+pub use trap::{Cause, Trap};

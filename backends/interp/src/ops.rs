@@ -1,0 +1,374 @@
+//! The vocabulary of semantics, on integers.
+
+use isoform_core::{AmoOp, Cond, Guest, Helper, Insn, MemTy, Ops, Order, Reg, Size, Width};
+use isoform_core::{FReg, ops::Effects};
+
+/// An instruction ended early; the trap lies in [`Machine::trap`].
+pub(crate) struct Stop;
+
+/// A guest in the middle of a unit.
+///
+/// The program counter and the count of instructions live here while the unit runs,
+/// and are written to the state whenever somebody may look at it.
+pub(crate) struct Machine<'a, G: Guest> {
+    pub(crate) guest: &'a mut G,
+    /// Address of the current instruction.
+    pub(crate) pc: u64,
+    /// Address of the one that follows.
+    next: u64,
+    /// Instructions left in the unit, the current one included.
+    left: u64,
+    /// Instructions in the unit. `limit - left` were done.
+    limit: u64,
+    /// How many of those done the guest knows of.
+    told: u64,
+    trap: Option<G::Trap>,
+}
+
+impl<'a, G: Guest> Machine<'a, G> {
+    /// At the guest's program counter, for at most `limit` instructions (1 or more).
+    #[inline(always)]
+    pub(crate) fn new(guest: &'a mut G, limit: u64) -> Self {
+        let pc = guest.pc();
+        Self {
+            guest,
+            pc,
+            next: pc,
+            left: limit,
+            limit,
+            told: 0,
+            trap: None,
+        }
+    }
+
+    /// Executes one instruction. True where the unit ends after it.
+    #[inline(always)]
+    pub(crate) fn step(&mut self, insn: Insn) -> bool {
+        self.next = self.pc.wrapping_add(G::length(insn));
+        match G::execute(self, insn) {
+            Ok(()) => {
+                self.pc = self.next;
+                self.left -= 1;
+                self.left == 0
+            }
+            Err(Stop) => {
+                if let Some(trap) = self.trap.take() {
+                    self.trapped(trap);
+                }
+                true
+            }
+        }
+    }
+
+    /// The current instruction traps.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn trapped(&mut self, trap: G::Trap) {
+        self.left -= 1;
+        self.sync();
+        self.guest.deliver(trap);
+        self.pc = self.guest.pc();
+    }
+
+    /// The unit ends after the current instruction.
+    fn end_unit(&mut self) {
+        self.limit -= self.left - 1;
+        self.left = 1;
+    }
+
+    /// Writes program counter and count to the state.
+    pub(crate) fn sync(&mut self) {
+        let done = self.limit - self.left;
+        self.guest.set_pc(self.pc);
+        self.guest.advance(done - self.told);
+        self.told = done;
+    }
+
+    /// Ends the unit; how many instructions were attempted.
+    #[inline(always)]
+    pub(crate) fn finish(mut self) -> u64 {
+        self.sync();
+        self.limit - self.left
+    }
+
+    /// An access that is more than a hit in the soft TLB.
+    #[cold]
+    #[inline(never)]
+    fn slow<T>(&mut self, access: impl FnOnce(&mut G) -> Result<T, G::Trap>) -> Result<T, Stop> {
+        self.sync();
+        let result = access(self.guest);
+        if self.guest.take_unit_end() {
+            self.end_unit();
+        }
+        result.map_err(|trap| self.stop(trap))
+    }
+
+    fn stop(&mut self, trap: G::Trap) -> Stop {
+        self.trap = Some(trap);
+        Stop
+    }
+}
+
+#[inline(always)]
+fn word(v: u32) -> u64 {
+    v as i32 as i64 as u64
+}
+
+/// Picks the computation for the width.
+macro_rules! by_width {
+    ($w:expr, |$($v:ident),*| $narrow:expr, $wide:expr) => {
+        match $w {
+            Width::W32 => word({ $( let $v = $v as u32; )* $narrow }),
+            Width::W64 => $wide,
+        }
+    };
+}
+
+impl<G: Guest> Ops for Machine<'_, G> {
+    type Guest = G;
+    type V = u64;
+    type F = u64;
+    type Exit = Stop;
+
+    #[inline(always)]
+    fn mode(&self) -> G::Mode {
+        self.guest.mode()
+    }
+
+    #[inline(always)]
+    fn imm(&mut self, value: u64) -> u64 {
+        value
+    }
+    #[inline(always)]
+    fn pc_rel(&mut self, offset: i64) -> u64 {
+        self.pc.wrapping_add(offset as u64)
+    }
+    #[inline(always)]
+    fn next_pc(&mut self) -> u64 {
+        self.next
+    }
+    #[inline(always)]
+    fn reg(&mut self, r: Reg) -> u64 {
+        self.guest.reg(r)
+    }
+    #[inline(always)]
+    fn set_reg(&mut self, r: Reg, v: u64) {
+        self.guest.set_reg(r, v);
+    }
+    #[inline(always)]
+    fn freg(&mut self, r: FReg) -> u64 {
+        self.guest.freg(r)
+    }
+    #[inline(always)]
+    fn set_freg(&mut self, r: FReg, v: u64) {
+        self.guest.set_freg(r, v);
+    }
+    #[inline(always)]
+    fn bits(&mut self, f: u64) -> u64 {
+        f
+    }
+    #[inline(always)]
+    fn from_bits(&mut self, v: u64) -> u64 {
+        v
+    }
+
+    #[inline(always)]
+    fn add(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        by_width!(w, |a, b| a.wrapping_add(b), a.wrapping_add(b))
+    }
+    #[inline(always)]
+    fn sub(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        by_width!(w, |a, b| a.wrapping_sub(b), a.wrapping_sub(b))
+    }
+    #[inline(always)]
+    fn mul(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        by_width!(w, |a, b| a.wrapping_mul(b), a.wrapping_mul(b))
+    }
+    #[inline(always)]
+    fn mulh(&mut self, a: u64, b: u64) -> u64 {
+        ((i128::from(a as i64) * i128::from(b as i64)) >> 64) as u64
+    }
+    #[inline(always)]
+    fn mulhu(&mut self, a: u64, b: u64) -> u64 {
+        ((u128::from(a) * u128::from(b)) >> 64) as u64
+    }
+    // The callers guard against 0 and overflow; what `unwrap_or` gives is never seen.
+    #[inline(always)]
+    fn div(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        match w {
+            Width::W32 => word((a as i32).checked_div(b as i32).unwrap_or(0) as u32),
+            Width::W64 => (a as i64).checked_div(b as i64).unwrap_or(0) as u64,
+        }
+    }
+    #[inline(always)]
+    fn divu(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        by_width!(
+            w,
+            |a, b| a.checked_div(b).unwrap_or(0),
+            a.checked_div(b).unwrap_or(0)
+        )
+    }
+    #[inline(always)]
+    fn rem(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        match w {
+            Width::W32 => word((a as i32).checked_rem(b as i32).unwrap_or(0) as u32),
+            Width::W64 => (a as i64).checked_rem(b as i64).unwrap_or(0) as u64,
+        }
+    }
+    #[inline(always)]
+    fn remu(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        by_width!(
+            w,
+            |a, b| a.checked_rem(b).unwrap_or(0),
+            a.checked_rem(b).unwrap_or(0)
+        )
+    }
+    #[inline(always)]
+    fn and(&mut self, a: u64, b: u64) -> u64 {
+        a & b
+    }
+    #[inline(always)]
+    fn or(&mut self, a: u64, b: u64) -> u64 {
+        a | b
+    }
+    #[inline(always)]
+    fn xor(&mut self, a: u64, b: u64) -> u64 {
+        a ^ b
+    }
+    #[inline(always)]
+    fn not(&mut self, a: u64) -> u64 {
+        !a
+    }
+    #[inline(always)]
+    fn shl(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        by_width!(w, |a, b| a.wrapping_shl(b), a.wrapping_shl(b as u32))
+    }
+    #[inline(always)]
+    fn shr(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        by_width!(w, |a, b| a.wrapping_shr(b), a.wrapping_shr(b as u32))
+    }
+    #[inline(always)]
+    fn sar(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        match w {
+            Width::W32 => word((a as i32).wrapping_shr(b as u32) as u32),
+            Width::W64 => (a as i64).wrapping_shr(b as u32) as u64,
+        }
+    }
+    #[inline(always)]
+    fn rotr(&mut self, w: Width, a: u64, b: u64) -> u64 {
+        by_width!(
+            w,
+            |a, b| a.rotate_right(b & 31),
+            a.rotate_right(b as u32 & 63)
+        )
+    }
+    #[inline(always)]
+    fn clz(&mut self, w: Width, a: u64) -> u64 {
+        by_width!(w, |a| a.leading_zeros(), a.leading_zeros().into())
+    }
+    #[inline(always)]
+    fn ctz(&mut self, w: Width, a: u64) -> u64 {
+        by_width!(w, |a| a.trailing_zeros(), a.trailing_zeros().into())
+    }
+    #[inline(always)]
+    fn popcnt(&mut self, w: Width, a: u64) -> u64 {
+        by_width!(w, |a| a.count_ones(), a.count_ones().into())
+    }
+    #[inline(always)]
+    fn bswap(&mut self, a: u64) -> u64 {
+        a.swap_bytes()
+    }
+    #[inline(always)]
+    fn sext(&mut self, size: Size, a: u64) -> u64 {
+        size.sign_extend(a)
+    }
+    #[inline(always)]
+    fn zext(&mut self, size: Size, a: u64) -> u64 {
+        size.truncate(a)
+    }
+    #[inline(always)]
+    fn cmp(&mut self, c: Cond, a: u64, b: u64) -> u64 {
+        c.holds(a, b).into()
+    }
+    #[inline(always)]
+    fn select(&mut self, c: u64, a: u64, b: u64) -> u64 {
+        if c != 0 { a } else { b }
+    }
+
+    #[inline(always)]
+    fn load(&mut self, addr: u64, ty: MemTy) -> Result<u64, Stop> {
+        match self.guest.load_fast(addr, ty) {
+            Some(value) => Ok(value),
+            None => self.slow(|g| g.load(addr, ty)),
+        }
+    }
+    #[inline(always)]
+    fn store(&mut self, addr: u64, size: Size, v: u64) -> Result<(), Stop> {
+        match self.guest.store_fast(addr, size, v) {
+            Some(()) => Ok(()),
+            None => self.slow(|g| g.store(addr, size, v)),
+        }
+    }
+    fn amo(&mut self, op: AmoOp, addr: u64, size: Size, v: u64, order: Order) -> Result<u64, Stop> {
+        self.slow(|g| g.amo(op, addr, size, v, order))
+    }
+    fn cas(
+        &mut self,
+        addr: u64,
+        size: Size,
+        expected: u64,
+        new: u64,
+        order: Order,
+    ) -> Result<u64, Stop> {
+        self.slow(|g| g.cas(addr, size, expected, new, order))
+    }
+    fn load_reserved(&mut self, addr: u64, size: Size, order: Order) -> Result<u64, Stop> {
+        self.slow(|g| g.load_reserved(addr, size, order))
+    }
+    fn store_conditional(
+        &mut self,
+        addr: u64,
+        size: Size,
+        v: u64,
+        order: Order,
+    ) -> Result<u64, Stop> {
+        self.slow(|g| g.store_conditional(addr, size, v, order))
+    }
+    fn fence(&mut self, _: Order) {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
+
+    #[inline(always)]
+    fn branch(&mut self, c: u64, offset: i64) {
+        if c != 0 {
+            self.jump(offset);
+        }
+    }
+    #[inline(always)]
+    fn jump(&mut self, offset: i64) {
+        self.next = self.pc.wrapping_add(offset as u64);
+    }
+    #[inline(always)]
+    fn jump_to(&mut self, target: u64) {
+        self.next = target;
+    }
+    #[cold]
+    fn trap(&mut self, trap: G::Trap) -> Result<(), Stop> {
+        Err(self.stop(trap))
+    }
+    #[inline(never)]
+    fn helper(&mut self, h: &'static Helper<G>, args: [u64; 4]) -> Result<u64, Stop> {
+        if h.effects != Effects::NONE {
+            self.sync();
+        }
+        let result = (h.call)(self.guest, args);
+        if h.effects.ends_unit {
+            self.end_unit();
+        }
+        result.map_err(|trap| self.stop(trap))
+    }
+    #[inline(never)]
+    fn float(&mut self, fp: &'static Helper<G>, [a, b, c]: [u64; 3], rm: u8) -> Result<u64, Stop> {
+        (fp.call)(self.guest, [a, b, c, rm.into()]).map_err(|trap| self.stop(trap))
+    }
+}

@@ -1,0 +1,116 @@
+//! A hart with its view of the machine.
+
+use crate::ext::Cpu;
+use crate::lines::{Lines, TimerService, Timebase};
+use crate::pmp::Rules;
+use crate::state::{Priv, State};
+use isoform_core::Exit;
+use isoform_memory::{Bus, Ram, Tlb, WriteEpoch};
+use std::sync::Arc;
+
+/// What semantics specialise on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// The privilege mode.
+    pub privilege: Priv,
+    /// `mstatus.FS` is Off: floating-point instructions are illegal.
+    pub fp_off: bool,
+    /// Instructions are aligned to 32 bits: the hart has no C.
+    pub ialign_32: bool,
+}
+
+/// What a hart is connected to.
+#[derive(Clone)]
+pub struct Wiring {
+    /// RAM and devices.
+    pub bus: Arc<Bus>,
+    /// Pending interrupts and attention.
+    pub lines: Arc<Lines>,
+    /// `time`.
+    pub timebase: Timebase,
+    /// Who wakes the hart for its timer.
+    pub timers: Arc<dyn TimerService>,
+    /// Who decoded code, and who may still write to it unseen.
+    pub epoch: Arc<WriteEpoch>,
+    /// Isoform answers calls from S mode itself (SBI); otherwise they trap to M.
+    pub firmware: bool,
+}
+
+/// A hart: the canonical state, and what it is connected to.
+pub struct Hart {
+    /// The canonical state. Whoever changes it from outside calls [`Hart::refresh`].
+    pub state: State,
+    pub(crate) id: usize,
+    pub(crate) cpu: Cpu,
+    pub(crate) bus: Arc<Bus>,
+    pub(crate) ram: Arc<Ram>,
+    pub(crate) tlb: Tlb,
+    pub(crate) lines: Arc<Lines>,
+    pub(crate) timebase: Timebase,
+    pub(crate) timers: Arc<dyn TimerService>,
+    pub(crate) epoch: Arc<WriteEpoch>,
+    pub(crate) firmware: bool,
+    /// Derived from the state by [`Hart::refresh`].
+    pub(crate) mode: Mode,
+    /// The meaning of the PMP registers, derived by [`Hart::refresh`].
+    pub(crate) pmp: Rules,
+    /// A device was accessed: lines may have changed, so the unit ends.
+    pub(crate) unit_end: bool,
+    /// What the instruction asks of the run loop.
+    pub(crate) exit: Option<Exit>,
+    /// Code pages (guest-physical) that others may still be able to write unseen,
+    /// with the epoch after which they cannot.
+    pub(crate) unsettled: Vec<(u64, u64)>,
+    /// Exceptions and interrupts taken, by cause; interrupts from 32 on.
+    pub(crate) trap_counts: [u64; 64],
+}
+
+impl Hart {
+    /// A hart after reset.
+    pub fn new(id: usize, cpu: Cpu, pc: u64, wiring: Wiring) -> Self {
+        let Wiring { bus, lines, timebase, timers, epoch, firmware } = wiring;
+        let ram = bus.ram().clone();
+        let tlb = Tlb::new(ram.clone());
+        let mut hart = Self {
+            state: State::reset(pc),
+            id,
+            cpu,
+            bus,
+            ram,
+            tlb,
+            lines,
+            timebase,
+            timers,
+            epoch,
+            firmware,
+            mode: Mode { privilege: Priv::M, fp_off: true, ialign_32: false },
+            pmp: Rules::default(),
+            unit_end: false,
+            exit: None,
+            unsettled: Vec::new(),
+            trap_counts: [0; 64],
+        };
+        hart.refresh();
+        hart
+    }
+
+    /// `mhartid`.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// What the hart can do.
+    pub fn cpu(&self) -> &Cpu {
+        &self.cpu
+    }
+
+    /// Pending interrupts and attention.
+    pub fn lines(&self) -> &Arc<Lines> {
+        &self.lines
+    }
+
+    /// Exceptions taken by cause, and interrupts by number from 32 on.
+    pub fn trap_counts(&self) -> &[u64; 64] {
+        &self.trap_counts
+    }
+}
