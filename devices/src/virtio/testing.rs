@@ -326,6 +326,16 @@ impl<D: VirtioDevice> Rig<D> {
         self.put(avail + 2, idx.to_le_bytes());
     }
 
+    /// Takes the newest offer back, which no real driver may do: only where the device
+    /// is known not to have taken it.
+    pub(crate) fn forget(&mut self, queue: u16, offer: Offer) {
+        let ring = &mut self.rings[usize::from(queue)];
+        ring.avail_idx = ring.avail_idx.wrapping_sub(1);
+        ring.next_desc = offer.head;
+        let (avail, idx) = (ring.avail, ring.avail_idx);
+        self.put(avail + 2, idx.to_le_bytes());
+    }
+
     /// Notifies as the rules ask for, and has the rung queues processed.
     pub(crate) fn kick(&mut self, queue: u16) {
         self.w(vm::VIRTIO_MMIO_QUEUE_NOTIFY, u32::from(queue));

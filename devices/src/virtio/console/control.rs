@@ -23,6 +23,7 @@ impl Console {
 
     /// Delivers messages into buffers of the driver.
     pub(super) fn deliver(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
+        let deaf = self.is_deaf();
         while let Some(&message) = self.messages.front() {
             let Some(chain) = queues.pop(CONTROL_RX)? else {
                 break;
@@ -33,11 +34,16 @@ impl Console {
             chain.writable.write(queues.ram(), 0, &bytes)?;
             queues.push(CONTROL_RX, chain.head, bytes.len() as u32)?;
             self.messages.pop_front();
-            if self.messages.len() == MESSAGES_MAX / 2 {
-                queues.again(CONTROL_TX);
-            }
+        }
+        if deaf && !self.is_deaf() {
+            queues.again(CONTROL_TX);
         }
         Ok(())
+    }
+
+    /// Whether so many messages wait that the driver is not heard.
+    fn is_deaf(&self) -> bool {
+        self.messages.len() >= MESSAGES_MAX / 2
     }
 
     fn encode(&self, message: Message) -> Vec<u8> {
@@ -56,7 +62,7 @@ impl Console {
 
     /// Hears what the driver says, while there is room for answers.
     pub(super) fn hear(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
-        while self.messages.len() < MESSAGES_MAX / 2 {
+        while !self.is_deaf() {
             let Some(chain) = queues.pop(CONTROL_TX)? else {
                 break;
             };
