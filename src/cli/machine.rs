@@ -1,0 +1,280 @@
+//! From options to a machine: what IMAGE is, what goes with it, what does not.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use isoform_images::{self as images, Options};
+
+use super::progress::Reporter;
+use super::run::Args;
+use super::{Failure, conflict};
+use crate::boot::load::{
+    self, Firmware, Kind, LoadError, Payload, Program, Source, StartMode, detect, detect_path,
+};
+use crate::config::{BiosChoice, DriveSpec, MachineConfig, RAM_BASE, SerialSpec, drive};
+
+/// The guest that runs when nothing else is asked for.
+const DEFAULT_GUEST: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/test-roms/bin/hello.elf"
+));
+
+/// What IMAGE and the options beside it come to.
+#[derive(Default)]
+struct Start {
+    program: Option<Program>,
+    initrd: Vec<Source>,
+    append: Option<String>,
+    /// An IMAGE that is a disk.
+    disk: Option<DriveSpec>,
+}
+
+/// Makes the machine that `args` ask for. Files are opened and recognised here, so
+/// that whatever is wrong with them is said before anything runs.
+pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payload), Failure> {
+    check_options(args)?;
+    for spec in &args.drives {
+        check_drive(spec)?;
+    }
+    let dtb = args.dtb.as_deref().map(load::device_tree).transpose()?;
+    let start = start(args, verbose)?;
+    let extra: Vec<DriveSpec> = start.disk.into_iter().collect();
+    let drives = drive::place(&args.drives, &extra).map_err(conflict)?;
+    let firmware = firmware(args.bios.as_ref(), start.program.as_ref())?;
+    if let Some(program) = &start.program
+        && (args.exec.is_none() || verbose)
+    {
+        announce(program, &firmware);
+    }
+    let serial = args.serial.clone().unwrap_or(match args.exec {
+        Some(_) => SerialSpec::Null,
+        None => SerialSpec::Stdio,
+    });
+    let config = MachineConfig {
+        arch: args.arch,
+        memory: args.memory,
+        smp: args.smp,
+        append: start.append,
+        dump_dtb: args.dump_dtb.clone(),
+        drives,
+        serial,
+        machine: args.machine,
+        cpu: args.cpu.clone(),
+        backend: args.backend,
+        clock: args.clock,
+        exec: args
+            .exec
+            .as_deref()
+            .map(|command| command.as_bytes().to_vec()),
+        reboot: !args.no_reboot,
+        timeout: args.timeout,
+        stats: args.stats,
+    };
+    let payload = Payload {
+        firmware,
+        program: start.program,
+        initrd: start.initrd,
+        dtb,
+    };
+    Ok((config, payload))
+}
+
+/// The name of the catalogue that IMAGE is, if it is one.
+fn catalogue_name(args: &Args) -> Option<&str> {
+    args.image
+        .as_deref()
+        .and_then(OsStr::to_str)
+        .filter(|name| images::knows(name))
+}
+
+/// What can be said without looking at a file.
+fn check_options(args: &Args) -> Result<(), Failure> {
+    let named = catalogue_name(args).is_some();
+    if args.exec.is_some() {
+        if !named {
+            return Err(conflict(
+                "--exec needs a named image to run the command in, such as debian:riscv64",
+            ));
+        }
+        if args.initrd.is_some() {
+            return Err(conflict(
+                "--exec uses the image's own initrd; it cannot be used with --initrd",
+            ));
+        }
+        if args.serial == Some(SerialSpec::Stdio) {
+            return Err(conflict(
+                "--serial stdio would mix the console into the command's output; use --serial file:F with --exec",
+            ));
+        }
+    }
+    if args.initrd.is_some() && args.kernel.is_none() && args.image.is_none() {
+        return Err(conflict(
+            "--initrd needs a kernel: give IMAGE or --kernel FILE",
+        ));
+    }
+    if args.mirror.is_some() && !named {
+        return Err(conflict(
+            "--mirror is for named images, such as debian:riscv64",
+        ));
+    }
+    Ok(())
+}
+
+/// A drive's file must be there, and raw.
+fn check_drive(spec: &DriveSpec) -> Result<(), LoadError> {
+    let source = Source::open(&spec.file)?;
+    let foreign = load::foreign_disk(&source.head()?);
+    match foreign {
+        Some(what) if !spec.raw => Err(LoadError::Unsupported {
+            file: source.name().to_owned(),
+            what: what.to_owned(),
+            advice: "convert it with `qemu-img convert -O raw`, or give format=raw to use its bytes as they are".into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Finds out what IMAGE is and puts the options beside it.
+fn start(args: &Args, verbose: bool) -> Result<Start, Failure> {
+    let mut start = match &args.image {
+        None => Start::default(),
+        Some(_) if catalogue_name(args).is_some() => named_image(args, verbose)?,
+        Some(image) => image_file(args, image)?,
+    };
+    if let Some(kernel) = &args.kernel {
+        let program = detect_path(kernel)?;
+        if let Kind::Disk(disk) = program.kind() {
+            return Err(anyhow::anyhow!(
+                "--kernel {} is {}, not a kernel; give the disk as IMAGE or with --drive",
+                kernel.display(),
+                disk.name()
+            )
+            .into());
+        }
+        start.program = Some(program);
+    }
+    if let Some(initrd) = &args.initrd {
+        start.initrd = vec![Source::open(initrd)?];
+    }
+    if let Some(append) = &args.append {
+        start.append = Some(match start.append {
+            Some(own) => format!("{own} {append}"),
+            None => append.clone(),
+        });
+    }
+    let firmware_file = matches!(args.bios, Some(BiosChoice::File(_)));
+    if start.program.is_none() && start.disk.is_none() && !firmware_file {
+        start.program = Some(detect(Source::from_static(
+            "the built-in guest",
+            DEFAULT_GUEST,
+        ))?);
+    }
+    Ok(start)
+}
+
+/// Gets an image of the catalogue, and the command for `--exec` beside it.
+fn named_image(args: &Args, verbose: bool) -> Result<Start, Failure> {
+    let name = catalogue_name(args).unwrap_or_default();
+    let progress = match args.exec {
+        Some(_) => Reporter::for_exec(verbose),
+        None => Reporter::new(),
+    };
+    let mut options = Options::new(&progress);
+    options.mirror.clone_from(&args.mirror);
+    let image = images::fetch(name, &options)?;
+    if args.exec.is_none() || verbose {
+        eprintln!("{name}: {}", image.describe);
+    }
+    let mut initrd = vec![Source::open(&image.initrd)?];
+    let mut append = image.append;
+    if let Some(command) = &args.exec {
+        let overlay = images::exec_overlay(command.as_bytes());
+        initrd.push(Source::from_bytes("the command of --exec", overlay));
+        append = format!("{append} {}", images::EXEC_APPEND);
+    }
+    let program = match args.kernel {
+        Some(_) => None,
+        None => Some(detect_path(&image.kernel)?),
+    };
+    Ok(Start {
+        program,
+        initrd,
+        append: Some(append),
+        disk: None,
+    })
+}
+
+/// Recognises an IMAGE that is a file.
+fn image_file(args: &Args, image: &OsString) -> Result<Start, Failure> {
+    let path = Path::new(image);
+    if let Some(name) = image.to_str()
+        && name.contains(':')
+        && !path.exists()
+    {
+        // Not in the catalogue and no file: the catalogue's error lists the names.
+        images::fetch(name, &Options::new(&images::Silent))?;
+    }
+    let program = detect_path(path).map_err(name_hint)?;
+    let Kind::Disk(disk) = program.kind() else {
+        if args.kernel.is_some() {
+            return Err(conflict(format_args!(
+                "{} is {}, and --kernel gives another; give one of them",
+                path.display(),
+                program.describe()
+            )));
+        }
+        return Ok(Start {
+            program: Some(program),
+            ..Start::default()
+        });
+    };
+    eprintln!("{}: {}", path.display(), disk.name());
+    if args.kernel.is_none() && !matches!(args.bios, Some(BiosChoice::File(_))) {
+        return Err(anyhow::anyhow!(
+            "{} is {}, and nothing on it can be started without a kernel; \
+             give one with --kernel FILE, for Linux most likely with --append root={}",
+            path.display(),
+            disk.name(),
+            disk.root()
+        )
+        .into());
+    }
+    Ok(Start {
+        disk: Some(DriveSpec::of(path)),
+        ..Start::default()
+    })
+}
+
+/// A missing IMAGE may have been meant as a name.
+fn name_hint(mut error: LoadError) -> LoadError {
+    if let LoadError::Open { source, hint, .. } = &mut error
+        && source.kind() == std::io::ErrorKind::NotFound
+    {
+        *hint = "; check the path, or see the names there are with `isoform images`";
+    }
+    error
+}
+
+/// What runs below the program: as asked, or as the program needs.
+fn firmware(bios: Option<&BiosChoice>, program: Option<&Program>) -> Result<Firmware, LoadError> {
+    Ok(match bios {
+        Some(BiosChoice::None) => Firmware::None,
+        Some(BiosChoice::Builtin) => Firmware::Builtin,
+        Some(BiosChoice::File(path)) => Firmware::File(Source::open(path)?),
+        Some(BiosChoice::Auto) | None => match program.map(|p| p.start_mode(RAM_BASE)) {
+            Some(StartMode::Machine) => Firmware::None,
+            Some(StartMode::Supervisor) | None => Firmware::Builtin,
+        },
+    })
+}
+
+/// Says in one line what was recognised and how it starts.
+fn announce(program: &Program, firmware: &Firmware) {
+    let how = match firmware {
+        Firmware::None => "starts in M-mode, no SBI".to_owned(),
+        Firmware::Builtin => "starts in S-mode, built-in SBI".to_owned(),
+        Firmware::File(source) => format!("started by the firmware {}", source.name()),
+    };
+    eprintln!("{}: {}; {how}", program.source().name(), program.describe());
+}

@@ -1,0 +1,431 @@
+//! What a machine is to be: the one struct between the command line and the run
+//! loop, holding nothing that is not checked.
+//!
+//! The readers here ([`size`], [`drive`], [`words`] and the functions of this
+//! file) are pure: text in, value or sentence out. Files are opened elsewhere
+//! (`boot::load`, the disks); whether a CPU knows a feature is asked of the CPU.
+
+pub mod drive;
+pub mod size;
+pub mod words;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use drive::{Drive, DriveSpec};
+
+/// Physical address of the first byte of RAM on the `virt` board.
+pub const RAM_BASE: u64 = 0x8000_0000;
+/// Most harts a machine can have: each is a host thread, and a set of them fits a
+/// 32-bit mask.
+pub const MAX_HARTS: u32 = 32;
+/// Longest command line for a kernel, bytes: none takes more.
+pub const MAX_APPEND: usize = 4096;
+/// Seed of the instruction clock's random values where none is given.
+pub const DEFAULT_SEED: u64 = 0;
+
+/// A guest architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Arch {
+    /// 64-bit RISC-V.
+    #[default]
+    Riscv64,
+}
+
+/// What executes guest instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum BackendChoice {
+    /// The fastest that works here.
+    #[default]
+    Auto,
+    /// The interpreter.
+    Interp,
+}
+
+/// What makes guest time pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClockChoice {
+    /// The host's clock.
+    #[default]
+    Host,
+    /// Executed instructions: two runs with the same inputs are the same run.
+    Insn {
+        /// Where everything random in the guest's view comes from.
+        seed: u64,
+    },
+}
+
+/// What runs in M-mode below the program, as asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum BiosChoice {
+    /// As the program needs: nothing for one that owns the machine, the built-in
+    /// SBI for kernels.
+    #[default]
+    Auto,
+    /// Nothing.
+    None,
+    /// The built-in SBI.
+    Builtin,
+    /// A firmware file.
+    File(PathBuf),
+}
+
+/// Where the serial line ends on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SerialSpec {
+    /// Standard input and output.
+    #[default]
+    Stdio,
+    /// Nowhere.
+    Null,
+    /// Output to a file, created or emptied; no input.
+    File(PathBuf),
+    /// A Unix socket to listen on, one peer at a time.
+    Unix(PathBuf),
+    /// A new pseudo-terminal, whose name is said on standard error.
+    Pty,
+}
+
+/// Which register interface the virtio-mmio slots have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VirtioMmio {
+    /// Version 1, which some teaching kernels want.
+    Legacy,
+    /// Version 2.
+    #[default]
+    Modern,
+}
+
+/// Properties of the board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MachineOptions {
+    /// The register interface of the virtio-mmio slots.
+    pub virtio_mmio: VirtioMmio,
+}
+
+/// Properties of the CPU, to be checked against the CPU's own list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CpuOptions {
+    /// Features by name, in the order given, each at most once.
+    pub features: Vec<(String, bool)>,
+}
+
+/// Everything a machine is made from, besides what gets loaded into its memory
+/// ([`boot::load::Payload`](crate::boot::load::Payload)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineConfig {
+    /// The guest architecture.
+    pub arch: Arch,
+    /// RAM in bytes: whole pages, within [`size::MIN_MEMORY`] and [`size::MAX_MEMORY`].
+    pub memory: u64,
+    /// Harts, 1 to [`MAX_HARTS`].
+    pub smp: u32,
+    /// The kernel's command line, complete (an image's own part included); without
+    /// NUL, at most [`MAX_APPEND`] bytes.
+    pub append: Option<String>,
+    /// Write the device tree here and do not run.
+    pub dump_dtb: Option<PathBuf>,
+    /// Block devices, by slot, no slot twice.
+    pub drives: Vec<Drive>,
+    /// Where the serial line ends.
+    pub serial: SerialSpec,
+    /// Properties of the board.
+    pub machine: MachineOptions,
+    /// Properties of the CPU.
+    pub cpu: CpuOptions,
+    /// What executes guest instructions.
+    pub backend: BackendChoice,
+    /// What makes guest time pass.
+    pub clock: ClockChoice,
+    /// A shell command to run in the guest (`--exec`); its output comes on ports
+    /// of their own, and its exit status is the machine's outcome.
+    pub exec: Option<Vec<u8>>,
+    /// Whether a guest's reset restarts it; otherwise it ends the run.
+    pub reboot: bool,
+    /// End the run after this much host time.
+    pub timeout: Option<Duration>,
+    /// Report at the end what the machine did.
+    pub stats: bool,
+}
+
+impl Default for MachineConfig {
+    /// What `isoform run` makes without options.
+    fn default() -> MachineConfig {
+        MachineConfig {
+            arch: Arch::default(),
+            memory: 1 << 30,
+            smp: 1,
+            append: None,
+            dump_dtb: None,
+            drives: Vec::new(),
+            serial: SerialSpec::default(),
+            machine: MachineOptions::default(),
+            cpu: CpuOptions::default(),
+            backend: BackendChoice::default(),
+            clock: ClockChoice::default(),
+            exec: None,
+            reboot: true,
+            timeout: None,
+            stats: false,
+        }
+    }
+}
+
+/// How a run ended, other than by a host error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The guest powered off.
+    PowerOff,
+    /// The guest ended with a code of its own (test finisher, HTIF, semihosting),
+    /// or `--exec`'s command with its status.
+    Exit(u32),
+    /// The guest asked for a reset, and `--no-reboot` made that the end.
+    Reset,
+    /// The person quit (Ctrl-A x, or the monitor's `quit`).
+    Quit,
+    /// `--timeout` passed.
+    Timeout,
+    /// The device tree was written (`--dump-dtb`); nothing ran.
+    Dumped,
+}
+
+/// Reads `--bios`.
+///
+/// # Errors
+/// An empty name.
+pub fn bios(text: &str) -> Result<BiosChoice, String> {
+    match text {
+        "" => Err("it is none, builtin or a file".to_owned()),
+        "none" => Ok(BiosChoice::None),
+        "builtin" => Ok(BiosChoice::Builtin),
+        file => Ok(BiosChoice::File(file.into())),
+    }
+}
+
+/// Reads `--serial`.
+///
+/// # Errors
+/// An unknown form, or `file:` and `unix:` without a path.
+pub fn serial(text: &str) -> Result<SerialSpec, String> {
+    match text.split_once(':') {
+        None if text == "stdio" => Ok(SerialSpec::Stdio),
+        None if text == "null" => Ok(SerialSpec::Null),
+        None if text == "pty" => Ok(SerialSpec::Pty),
+        Some((kind @ ("file" | "unix"), "")) => Err(format!("`{kind}:` needs a path behind it")),
+        Some(("file", path)) => Ok(SerialSpec::File(path.into())),
+        Some(("unix", path)) => Ok(SerialSpec::Unix(path.into())),
+        _ => Err("it is stdio, null, file:PATH, unix:PATH or pty".to_owned()),
+    }
+}
+
+/// Reads `--machine`: `virt[,virtio-mmio=legacy|modern]`.
+///
+/// # Errors
+/// Another board, or an unknown property.
+pub fn machine(text: &str) -> Result<MachineOptions, String> {
+    let mut options = MachineOptions::default();
+    let mut words = words::split(text)?.into_iter();
+    match words.next() {
+        Some(word) if word.key == "virt" && word.value.is_none() => {}
+        Some(word) => {
+            return Err(format!(
+                "there is no board `{}`; the one there is: virt",
+                word.key
+            ));
+        }
+        None => return Err("it names no board: --machine virt".to_owned()),
+    }
+    for word in words {
+        options.virtio_mmio = match (word.key.as_str(), word.value.as_deref()) {
+            ("virtio-mmio", Some("legacy")) => VirtioMmio::Legacy,
+            ("virtio-mmio", Some("modern")) => VirtioMmio::Modern,
+            ("virtio-mmio", _) => return Err("`virtio-mmio` is legacy or modern".to_owned()),
+            (other, _) => {
+                return Err(format!(
+                    "virt has no property `{other}`; the one there is: virtio-mmio"
+                ));
+            }
+        };
+    }
+    Ok(options)
+}
+
+/// Reads `--cpu`: `rv64[,feature=on|off…]`.
+///
+/// # Errors
+/// Another CPU, a feature without `on` or `off`, or one given twice.
+pub fn cpu(text: &str) -> Result<CpuOptions, String> {
+    let mut words = words::split(text)?.into_iter();
+    match words.next() {
+        Some(word) if word.key == "rv64" && word.value.is_none() => {}
+        Some(word) => {
+            return Err(format!(
+                "there is no CPU `{}`; the one there is: rv64",
+                word.key
+            ));
+        }
+        None => return Err("it names no CPU: --cpu rv64".to_owned()),
+    }
+    let mut options = CpuOptions::default();
+    for word in words {
+        let on = words::switch(&word.key, word.value.as_deref())?;
+        let name = word.key.to_ascii_lowercase();
+        if options.features.iter().any(|(known, _)| *known == name) {
+            return Err(format!("`{name}` is given twice"));
+        }
+        options.features.push((name, on));
+    }
+    Ok(options)
+}
+
+/// Reads `--clock`: `host`, `insn` or `insn,seed=N`.
+///
+/// # Errors
+/// Anything else.
+pub fn clock(text: &str) -> Result<ClockChoice, String> {
+    let unknown = || "it is host, insn, or insn,seed=N".to_owned();
+    let words = words::split(text)?;
+    let keys: Vec<(&str, Option<&str>)> = words
+        .iter()
+        .map(|w| (w.key.as_str(), w.value.as_deref()))
+        .collect();
+    match keys[..] {
+        [("host", None)] => Ok(ClockChoice::Host),
+        [("insn", None)] => Ok(ClockChoice::Insn { seed: DEFAULT_SEED }),
+        [("insn", None), ("seed", Some(seed))] => {
+            let seed = seed
+                .parse()
+                .map_err(|_| format!("`seed` is a number of 64 bits, not `{seed}`"))?;
+            Ok(ClockChoice::Insn { seed })
+        }
+        _ => Err(unknown()),
+    }
+}
+
+/// Reads `--timeout`: seconds, with a decimal point if need be.
+///
+/// # Errors
+/// No number, or none above 0.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "it is a number of seconds, as in 30 or 0.5".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err("it is a number of seconds above 0".to_owned()),
+    }
+}
+
+/// Reads `--append`.
+///
+/// # Errors
+/// A NUL, or more than [`MAX_APPEND`] bytes.
+pub fn append(text: &str) -> Result<String, String> {
+    if text.contains('\0') {
+        return Err("a kernel's command line cannot hold a NUL".to_owned());
+    }
+    if text.len() > MAX_APPEND {
+        return Err(format!(
+            "it has {} bytes; kernels take at most {MAX_APPEND}",
+            text.len()
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boards_and_their_properties() {
+        assert_eq!(
+            machine("virt"),
+            Ok(MachineOptions {
+                virtio_mmio: VirtioMmio::Modern
+            })
+        );
+        assert_eq!(
+            machine("virt,virtio-mmio=legacy"),
+            Ok(MachineOptions {
+                virtio_mmio: VirtioMmio::Legacy
+            })
+        );
+        for bad in [
+            "",
+            "pc",
+            "virt=1",
+            "virt,virtio-mmio",
+            "virt,virtio-mmio=old",
+            "virt,aia=on",
+        ] {
+            assert!(machine(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cpus_and_their_features() {
+        let features = |list: &[(&str, bool)]| {
+            Ok(CpuOptions {
+                features: list.iter().map(|(n, on)| ((*n).to_owned(), *on)).collect(),
+            })
+        };
+        assert_eq!(cpu("rv64"), features(&[]));
+        assert_eq!(
+            cpu("rv64,sv48=off,Svadu=on"),
+            features(&[("sv48", false), ("svadu", true)])
+        );
+        for bad in [
+            "",
+            "max",
+            "rv64,sv48",
+            "rv64,sv48=2",
+            "rv64,sv48=on,SV48=off",
+            "rv64,,sv48=on",
+        ] {
+            assert!(cpu(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn clocks() {
+        assert_eq!(clock("host"), Ok(ClockChoice::Host));
+        assert_eq!(clock("insn"), Ok(ClockChoice::Insn { seed: DEFAULT_SEED }));
+        assert_eq!(clock("insn,seed=77"), Ok(ClockChoice::Insn { seed: 77 }));
+        for bad in [
+            "",
+            "wall",
+            "host,seed=1",
+            "insn,seed=x",
+            "insn,seed",
+            "insn,speed=1",
+        ] {
+            assert!(clock(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn serial_lines() {
+        assert_eq!(serial("stdio"), Ok(SerialSpec::Stdio));
+        assert_eq!(serial("file:a:b"), Ok(SerialSpec::File("a:b".into())));
+        assert_eq!(serial("unix:/tmp/s"), Ok(SerialSpec::Unix("/tmp/s".into())));
+        for bad in ["", "file", "file:", "unix:", "tcp:1", "stdio:", "pty:x"] {
+            assert!(serial(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn timeouts() {
+        assert_eq!(timeout("2.5"), Ok(Duration::from_millis(2500)));
+        for bad in ["", "0", "-1", "NaN", "inf", "1e300", "5s"] {
+            assert!(timeout(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn command_lines_for_kernels() {
+        assert!(append("console=ttyS0 a=\"b c\"").is_ok());
+        assert!(append("a\0b").is_err());
+        assert!(append(&"x".repeat(MAX_APPEND + 1)).is_err());
+    }
+}
