@@ -70,7 +70,6 @@ table_\@:
 #define FI(op)          RUN_TABLE op, OPERAND_LOAD, a0, , ld, fa1
 
 #define ROWF(f0, f1, f2, f3, f4, a, b, c, r0, r1, r2, r3, r4)                 \
-        .if (__LINE__ & 255) == 0 ; .error "row on a line divisible by 256" ; .endif ; \
         .hword __LINE__ ; .byte f0, f1, f2, f3, f4, 0 ;                       \
         .dword a, b, c, r0, r1, r2, r3, r4
 #define ROW(f, a, b, c, r0, r1, r2, r3, r4)                                   \

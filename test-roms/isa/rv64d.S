@@ -253,7 +253,6 @@ SAME(NV, 0x43efffffffffffff, 0, 0, 0x7fffffff)    # 18446744073709549568
 SAME(NV, 0x43f0000000000000, 0, 0, 0x7fffffff)    # 18446744073709551616
 SAME(NV, MAX, 0, 0, 0x7fffffff)
 SAME(NV, NEG(MAX), 0, 0, 0xffffffff80000000)
-# (no row may stand on this line)
 SAME(NV, INF, 0, 0, 0x7fffffff)
 SAME(NV, NEG(INF), 0, 0, 0xffffffff80000000)
 SAME(NV, QNAN, 0, 0, 0x7fffffff)

@@ -52,6 +52,12 @@ pub(super) struct Rom {
     pub(super) qemu_exit: Option<u32>,
     /// Harts to give it on QEMU, where that matters to QEMU only.
     pub(super) qemu_harts: Option<u32>,
+    /// Further arguments for QEMU.
+    #[serde(default)]
+    pub(super) qemu_args: Vec<String>,
+    /// What to add to `qemu_cpu` for this program.
+    #[serde(default)]
+    pub(super) qemu_cpu: String,
     /// Why QEMU's verdict differs from ours, with the specification's section.
     pub(super) why: Option<String>,
 }

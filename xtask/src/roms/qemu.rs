@@ -58,6 +58,7 @@ fn agrees(folder: &Path, manifest: &Manifest, rom: &Rom, board: &str) -> Result<
 
 /// Run one program; `None` when it came to no end in time.
 fn execute(folder: &Path, manifest: &Manifest, rom: &Rom, board: &str) -> Result<Option<i32>> {
+    let cpu = format!("{}{}", manifest.qemu_cpu, rom.qemu_cpu);
     let harts = rom.qemu_harts.unwrap_or(rom.harts);
     let mut child = Command::new(QEMU)
         .args([
@@ -70,14 +71,8 @@ fn execute(folder: &Path, manifest: &Manifest, rom: &Rom, board: &str) -> Result
             "-smp",
             &harts.to_string(),
         ])
-        .args([
-            "-cpu",
-            &manifest.qemu_cpu,
-            "-display",
-            "none",
-            "-serial",
-            "null",
-        ])
+        .args(["-cpu", &cpu, "-display", "none", "-serial", "null"])
+        .args(&rom.qemu_args)
         .args(["-monitor", "none", "-kernel"])
         .arg(folder.join("bin").join(rom.file()))
         .stdin(Stdio::null())
