@@ -219,7 +219,7 @@ impl Blk {
 
     /// Whether `bytes` from `sector` on are whole sectors of the disk.
     fn fits(&self, sector: u64, bytes: u64) -> bool {
-        bytes % SECTOR == 0
+        bytes.is_multiple_of(SECTOR)
             && sector
                 .checked_add(bytes / SECTOR)
                 .is_some_and(|end| end <= self.config.capacity)

@@ -77,7 +77,7 @@ impl Blk {
             && request.chain.is_valid(ram)
             && request.chain.readable.len() >= HEADER_BYTES
             && !request.chain.writable.is_empty()
-            && request.done % SECTOR == 0
+            && request.done.is_multiple_of(SECTOR)
             && request.done <= request.total()
     }
 }

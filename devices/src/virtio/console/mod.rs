@@ -126,10 +126,11 @@ impl Console {
 
     /// Sends what the guest offers on a port, as far as its sink takes it.
     fn transmit(&mut self, port: u16, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
-        let queue = tx_queue(port);
-        let Some(port) = self.port_mut(port).filter(|_| queues.is_live()) else {
+        let number = port;
+        let Some(port) = self.port_mut(number).filter(|_| queues.is_live()) else {
             return Ok(());
         };
+        let queue = tx_queue(number);
         let mut turn = TURN;
         loop {
             let sending = match port.sending.take() {
@@ -141,14 +142,13 @@ impl Console {
             };
             let head = sending.chain.head;
             port.sending = port.send(sending, &mut turn, queues.ram())?;
-            if port.sending.is_none() {
-                queues.push(queue, head, 0)?;
-            } else if turn == 0 {
-                queues.again(queue);
-                return Ok(());
-            } else {
+            if port.sending.is_some() {
+                if turn == 0 {
+                    queues.again(queue);
+                }
                 return Ok(());
             }
+            queues.push(queue, head, 0)?;
         }
     }
 
