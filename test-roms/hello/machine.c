@@ -44,7 +44,7 @@ static void note_property(struct node *node, const struct fdt_item *prop)
 		node->address_cells = fdt_u32(prop->value);
 	else if (prop->len == 4 && text_equal(name, "#size-cells"))
 		node->size_cells = fdt_u32(prop->value);
-	else if (prop->len == 4 && text_equal(name, "timebase-frequency"))
+	else if (prop->len == 4 && text_equal(name, "timebase-frequency") && fdt_u32(prop->value))
 		machine.timebase = fdt_u32(prop->value);
 	else if (text && prop->depth == 1 && text_equal(name, "model"))
 		machine.model = text;

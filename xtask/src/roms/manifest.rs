@@ -117,3 +117,98 @@ impl Rom {
         format!("{}.elf", self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn list() -> (std::path::PathBuf, Manifest) {
+        let folder = crate::repository().join("test-roms");
+        let manifest = Manifest::read(&folder.join("roms.toml")).expect("the list can be read");
+        (folder, manifest)
+    }
+
+    /// Every program has its own name, its sources and a committed ELF.
+    #[test]
+    fn programs_are_complete() {
+        let (folder, manifest) = list();
+        let mut names = BTreeSet::new();
+        for rom in &manifest.roms {
+            assert!(names.insert(&rom.name), "{} is listed twice", rom.name);
+            let elf = std::fs::read(folder.join("bin").join(rom.file())).expect(&rom.name);
+            assert!(elf.starts_with(b"\x7fELF"), "{} is no ELF", rom.name);
+            for source in rom.sources.iter().chain([&rom.link]) {
+                assert!(folder.join(source).is_file(), "{}: no {source}", rom.name);
+            }
+        }
+    }
+
+    /// No ELF and no source lies about that no program accounts for.
+    #[test]
+    fn nothing_is_left_over() {
+        let (folder, manifest) = list();
+        let mut known: BTreeSet<_> = manifest
+            .roms
+            .iter()
+            .flat_map(|rom| rom.sources.iter().cloned())
+            .collect();
+        known.extend(
+            manifest
+                .roms
+                .iter()
+                .map(|rom| format!("bin/{}", rom.file())),
+        );
+        for room in ["bin", "rt", "isa", "priv", "smp", "dev", "bench", "hello"] {
+            for entry in std::fs::read_dir(folder.join(room)).expect(room) {
+                let name = entry
+                    .expect(room)
+                    .file_name()
+                    .into_string()
+                    .expect("a plain name");
+                let built_from = name.ends_with(".h") || name.ends_with(".ld");
+                assert!(
+                    built_from || known.contains(&format!("{room}/{name}")),
+                    "nothing uses test-roms/{room}/{name}"
+                );
+            }
+        }
+    }
+
+    /// The README's tables name every program, and every deviation with its reason.
+    #[test]
+    fn the_readme_keeps_up() {
+        let (folder, manifest) = list();
+        let readme = std::fs::read_to_string(folder.join("README.md")).expect("README.md");
+        for rom in &manifest.roms {
+            let row = format!("| `{}` | {} |", rom.name, rom.harts);
+            assert!(readme.contains(&row), "no row {row:?} in the README");
+            if let (Some(status), Some(why)) = (rom.qemu_exit, &rom.why) {
+                let row = format!("| `{}` | {status} | {why} |", rom.name);
+                assert!(readme.contains(&row), "no row {row:?} in the README");
+            }
+        }
+    }
+
+    /// A deviation of QEMU's must be explained.
+    #[test]
+    fn a_deviation_needs_a_reason() {
+        let text = r#"
+            compiler = "gcc"
+            qemu_cpu = "max"
+            [[rom]]
+            name = "x"
+            about = "x"
+            kind = "test"
+            sources = []
+            march = "rv64i"
+            qemu_exit = 3
+        "#;
+        let path = std::env::temp_dir().join(format!("isoform-list-{}", std::process::id()));
+        std::fs::write(&path, text).expect("a temporary file");
+        let error = Manifest::read(&path).err().expect("refused");
+        std::fs::remove_file(&path).expect("still there");
+        assert_eq!(error.to_string(), "x: qemu_exit without a why");
+    }
+}
