@@ -1,0 +1,249 @@
+//! Host ends as peers see them. The terminal needs a process of its own: see
+//! `tests/terminal.rs`.
+
+use std::io::{Read, Write};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::console::input::MAX_OUTSTANDING;
+use crate::console::output::CAPACITY;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn open(spec: &SerialSpec) -> (Console, Receiver<ConsoleEvent>) {
+    let (events, received) = channel();
+    let callback = move |event| {
+        // The test may be over.
+        let _ = events.send(event);
+    };
+    let console = Console::open(spec, callback, String::new).expect("it opens");
+    (console, received)
+}
+
+/// Bytes from the host's end until there are `len` of them.
+fn input(console: &Console, events: &Receiver<ConsoleEvent>, len: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < len {
+        match events.recv_timeout(PATIENCE) {
+            Ok(ConsoleEvent::Bytes(more)) => {
+                console.consumed(more.len());
+                bytes.extend(more);
+            }
+            other => panic!("{other:?} after {} of {len} bytes", bytes.len()),
+        }
+    }
+    bytes
+}
+
+fn connect(path: &Path) -> UnixStream {
+    let peer = UnixStream::connect(path).expect("it listens");
+    peer.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    peer
+}
+
+fn all_bytes() -> Vec<u8> {
+    (0..=255).collect()
+}
+
+#[test]
+fn a_file_gets_every_byte() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("log");
+    let (console, _) = open(&SerialSpec::File(path.clone()));
+    let output = console.output();
+    let expected: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
+    for piece in expected.chunks(777) {
+        output.write(piece);
+    }
+    drop(console);
+    assert!(std::fs::read(&path).expect("it is there") == expected);
+    output.write(b"after the end, this goes nowhere and waits for nothing");
+}
+
+#[test]
+fn a_file_that_cannot_be_is_an_error_with_its_name() {
+    let spec = SerialSpec::File("/nonexistent/log".into());
+    let error = Console::open(&spec, |_| {}, String::new)
+        .map(|_| ())
+        .expect_err("no such folder");
+    assert!(error.to_string().contains("/nonexistent/log"));
+}
+
+#[test]
+fn a_full_disk_does_not_stop_the_guest() {
+    if !Path::new("/dev/full").exists() {
+        eprintln!("skipped: a_full_disk_does_not_stop_the_guest: no /dev/full");
+        return;
+    }
+    let (console, _) = open(&SerialSpec::File("/dev/full".into()));
+    for _ in 0..100 {
+        console.output().write(&[b'x'; 4096]);
+    }
+}
+
+#[test]
+fn a_socket_serves_one_peer_after_the_other() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("serial");
+    let (console, events) = open(&SerialSpec::Unix(path.clone()));
+    for _ in 0..3 {
+        let mut peer = connect(&path);
+        peer.write_all(&all_bytes()).expect("sent");
+        assert_eq!(input(&console, &events, 256), all_bytes());
+        console.output().write(&all_bytes());
+        let mut back = [0; 256];
+        peer.read_exact(&mut back).expect("received");
+        assert_eq!(back.to_vec(), all_bytes());
+    }
+    drop(console);
+    assert!(!path.exists(), "the socket goes with the console");
+}
+
+#[test]
+fn a_peer_that_stops_sending_still_receives() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("serial");
+    let (console, events) = open(&SerialSpec::Unix(path.clone()));
+    let mut peer = connect(&path);
+    peer.write_all(b"last").expect("sent");
+    peer.shutdown(std::net::Shutdown::Write)
+        .expect("half closed");
+    assert_eq!(input(&console, &events, 4), b"last");
+    console.output().write(b"answer");
+    drop(console);
+    let mut rest = Vec::new();
+    peer.read_to_end(&mut rest).expect("received");
+    assert_eq!(rest, b"answer");
+}
+
+#[test]
+fn without_a_peer_the_latest_output_is_kept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("serial");
+    let (console, _events) = open(&SerialSpec::Unix(path.clone()));
+    let output = console.output();
+    let begin = Instant::now();
+    let all: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    for piece in all.chunks(1000) {
+        output.write(piece);
+    }
+    assert!(begin.elapsed() < PATIENCE);
+    assert_eq!(output.dropped(), (all.len() - CAPACITY) as u64);
+    let mut latest = vec![0; CAPACITY];
+    connect(&path).read_exact(&mut latest).expect("received");
+    assert!(latest == all[all.len() - CAPACITY..]);
+}
+
+#[test]
+fn sockets_of_dead_runs_are_replaced_and_others_respected() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("serial");
+    drop(UnixListener::bind(&path).expect("bound"));
+    assert!(path.exists(), "a dead run leaves its socket");
+    let (console, _events) = open(&SerialSpec::Unix(path.clone()));
+    let refused = |path: &Path| {
+        let spec = SerialSpec::Unix(path.to_owned());
+        Console::open(&spec, |_| {}, String::new)
+            .map(|_| ())
+            .expect_err("taken")
+            .to_string()
+    };
+    assert!(refused(&path).contains("another program listens"));
+    drop(console);
+    let file = dir.path().join("file");
+    std::fs::write(&file, "precious").expect("written");
+    assert!(refused(&file).contains("a file of that name"));
+    assert_eq!(std::fs::read(&file).expect("still there"), b"precious");
+}
+
+fn open_peer(console: &Console) -> File {
+    let path = console.pty().expect("it has a name");
+    File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .expect("it opens")
+}
+
+#[test]
+fn a_pseudo_terminal_passes_every_byte_both_ways() {
+    let (console, events) = open(&SerialSpec::Pty);
+    let mut peer = open_peer(&console);
+    peer.write_all(&all_bytes()).expect("sent");
+    assert_eq!(input(&console, &events, 256), all_bytes());
+    console.output().write(&all_bytes());
+    let mut back = [0; 256];
+    peer.read_exact(&mut back).expect("received");
+    assert_eq!(back.to_vec(), all_bytes());
+    drop(peer);
+    // Hanging up is not the end: another program may open it.
+    let mut peer = open_peer(&console);
+    peer.write_all(b"again").expect("sent");
+    assert_eq!(input(&console, &events, 5), b"again");
+}
+
+#[test]
+fn an_unread_pseudo_terminal_never_stops_the_guest() {
+    let (console, events) = open(&SerialSpec::Pty);
+    let begin = Instant::now();
+    for _ in 0..1000 {
+        console.output().write(&[b'x'; 1000]);
+    }
+    assert!(console.output().dropped() > 0);
+    drop(console);
+    assert!(begin.elapsed() < PATIENCE);
+    assert_eq!(
+        events.try_iter().count(),
+        0,
+        "output must not come back as input"
+    );
+}
+
+#[test]
+fn input_waits_for_a_machine_that_takes_none() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("serial");
+    let (console, events) = open(&SerialSpec::Unix(path.clone()));
+    let mut peer = connect(&path);
+    let sent: Vec<u8> = (0..500_000_u32).map(|i| (i % 253) as u8).collect();
+    let copy = sent.clone();
+    let sender = std::thread::spawn(move || peer.write_all(&copy).map(|()| peer));
+    // Nothing is acknowledged, so no more than the limit comes.
+    let mut got = Vec::new();
+    while let Ok(ConsoleEvent::Bytes(more)) = events.recv_timeout(Duration::from_millis(300)) {
+        got.extend(more);
+    }
+    assert_eq!(got.len(), MAX_OUTSTANDING);
+    console.consumed(got.len());
+    got.extend(input(&console, &events, sent.len() - got.len()));
+    assert!(got == sent);
+    sender.join().expect("no panic").expect("all sent");
+}
+
+#[test]
+fn an_output_told_not_to_wait_does_not() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let output = Output::start(Some(writer.into()), Policy::Wait, "test").expect("a thread");
+    let blocked = output.clone();
+    let thread = std::thread::spawn(move || blocked.write(&vec![b'x'; 10 * CAPACITY]));
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!thread.is_finished(), "nobody reads the pipe");
+    output.never_wait();
+    thread.join().expect("no panic");
+    assert!(!output.flush(Duration::from_millis(50)));
+    output.close();
+    drop(reader);
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_stop_the_guest() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let output = Output::start(Some(writer.into()), Policy::Wait, "test").expect("a thread");
+    output.write(b"hello");
+    assert!(output.flush(PATIENCE));
+    drop(reader);
+    output.write(&vec![b'x'; 10 * CAPACITY]);
+    output.close();
+}
