@@ -102,8 +102,12 @@ static void print_value(const struct fdt_item *prop)
 	if (fdt_is_text(prop)) {
 		const char *text = (const char *)prop->value;
 		print(" = \"");
-		for (u32 i = 0; i + 1 < prop->len; i++)
-			text[i] ? uart_put(text[i]) : print("\", \"");
+		for (u32 i = 0; i + 1 < prop->len; i++) {
+			if (text[i])
+				uart_put(text[i]);
+			else
+				print("\", \"");
+		}
 		print("\"");
 	} else if (prop->len % 4 == 0 && prop->len) {
 		print(" = <");

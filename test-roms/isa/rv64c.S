@@ -80,22 +80,22 @@ T .balign 4 ; c.nop ; .option push ; .option norvc ; lui a0, 0x12345 ; addi a0, 
 # targets at 2 mod 4 are fine with C; the link counts 2 or 4 bytes
 T .balign 4 ; c.nop ; 1: auipc a1, 0 ; la a0, 1b ; bne a0, a1, fail
 # --- c.ebreak and the defined illegal instruction (all zeroes) trap at their pc
-#define TRAPS(cause, tval_is_pc, insn...)                                     \
+#define TRAPS(cause, insn...)                                                 \
         T la a4, 2f ; csrw mtvec, a4 ; j 1f ; .balign 4 ; c.nop ;             \
 1:      insn ; j fail ; .balign 4 ; 2: csrr a0, mcause ; IS(a0, cause)        \
         csrr a0, mepc ; la a3, 1b ; bne a0, a3, fail ;                        \
         la a4, unexpected_trap ; csrw mtvec, a4 ;
-TRAPS(3, 1, c.ebreak)
-TRAPS(2, 0, .hword 0)
+TRAPS(3, c.ebreak)
+TRAPS(2, .hword 0)
 # reserved encodings: c.addiw x0; c.lwsp x0; c.ldsp x0; c.addi16sp 0; c.lui a0, 0; c.jr x0
-TRAPS(2, 0, .hword 0x2001)
-TRAPS(2, 0, .hword 0x4002)
-TRAPS(2, 0, .hword 0x6002)
-TRAPS(2, 0, .hword 0x6101)
-TRAPS(2, 0, .hword 0x6501)
-TRAPS(2, 0, .hword 0x8002)
+TRAPS(2, .hword 0x2001)
+TRAPS(2, .hword 0x4002)
+TRAPS(2, .hword 0x6002)
+TRAPS(2, .hword 0x6101)
+TRAPS(2, .hword 0x6501)
+TRAPS(2, .hword 0x8002)
 # reserved: c.addi4spn with immediate 0 and a register
-TRAPS(2, 0, .hword 0x0008)
+TRAPS(2, .hword 0x0008)
 # misa.C on: mepc holds 2-aligned addresses and clears bit 0
 T li a0, 0x80000003 ; csrw mepc, a0 ; csrr a0, mepc ; IS(a0, 0x80000002)
 TEST_END

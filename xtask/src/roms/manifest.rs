@@ -70,6 +70,8 @@ pub(super) enum Kind {
     Test,
     /// Runs to a verdict after much work.
     Bench,
+    /// Never comes to a verdict, on purpose; whoever runs it must survive it.
+    Endless,
     /// Talks with a person; has no verdict.
     Interactive,
 }
