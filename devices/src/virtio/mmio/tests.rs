@@ -371,6 +371,15 @@ fn a_legacy_driver_may_be_ready_before_its_queue() {
 }
 
 #[test]
+fn a_legacy_driver_may_use_its_queue_before_it_is_ready() {
+    let mut t = rig(Legacy, device());
+    t.prepare(0);
+    let offer = t.offer(0, &[], &[8]);
+    t.kick(0);
+    assert_eq!(t.used(0), [(offer.head, 8)]);
+}
+
+#[test]
 fn a_legacy_driver_gets_no_feature_that_was_not_offered() {
     let mut t = rig(Legacy, device());
     t.w(vm::VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
