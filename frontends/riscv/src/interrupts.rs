@@ -12,7 +12,11 @@ const PRIORITY: [u32; 6] = [irq::MEI, irq::MSI, irq::MTI, irq::SEI, irq::SSI, ir
 
 /// `mip` from the raw word: SEIP is software's bit or the line.
 fn merge(raw: u64) -> u64 {
-    let software = if raw & SEIP_SOFTWARE != 0 { mip::SEIP } else { 0 };
+    let software = if raw & SEIP_SOFTWARE != 0 {
+        mip::SEIP
+    } else {
+        0
+    };
     raw & mip::ALL | software
 }
 
@@ -30,7 +34,11 @@ impl Hart {
     /// Changes pending bits that software may: of SEIP its own copy.
     pub(crate) fn change_mip(&mut self, ones: u64, zeros: u64) {
         let raw = |bits: u64| {
-            let software = if bits & mip::SEIP != 0 { SEIP_SOFTWARE } else { 0 };
+            let software = if bits & mip::SEIP != 0 {
+                SEIP_SOFTWARE
+            } else {
+                0
+            };
             bits & !mip::SEIP | software
         };
         self.lines.change(raw(ones), raw(zeros));
@@ -53,8 +61,16 @@ impl Hart {
             Priv::S => state.mstatus & mstatus::SIE != 0,
             Priv::U => true,
         };
-        let machine = if to_machine { enabled & !state.mideleg } else { 0 };
-        let supervisor = if to_supervisor { enabled & state.mideleg } else { 0 };
+        let machine = if to_machine {
+            enabled & !state.mideleg
+        } else {
+            0
+        };
+        let supervisor = if to_supervisor {
+            enabled & state.mideleg
+        } else {
+            0
+        };
         let ready = if machine != 0 { machine } else { supervisor };
         PRIORITY.into_iter().find(|n| ready >> n & 1 != 0)
     }
@@ -118,7 +134,8 @@ impl Hart {
             self.timers.arm(self.id, None);
         } else {
             self.lines.change(0, mip::STIP);
-            self.timers.arm(self.id, self.timebase.deadline(self.state.stimecmp));
+            self.timers
+                .arm(self.id, self.timebase.deadline(self.state.stimecmp));
         }
     }
 

@@ -122,7 +122,10 @@ impl Hart {
         len: u64,
         access: Access,
     ) -> Result<Translation, Trap> {
-        debug_assert!(len > 0 && va % PAGE + len <= PAGE, "accesses are split at pages");
+        debug_assert!(
+            len > 0 && va % PAGE + len <= PAGE,
+            "accesses are split at pages"
+        );
         let privilege = match access {
             Access::Fetch => self.state.privilege,
             Access::Load | Access::Store => self.data_privilege(),
@@ -131,10 +134,17 @@ impl Hart {
         let mut found = if paged {
             self.walk(va, access, privilege)?
         } else {
-            Translation { gpa: va, log_size: PAGE_BITS as u8, read: true, write: true }
+            Translation {
+                gpa: va,
+                log_size: PAGE_BITS as u8,
+                read: true,
+                write: true,
+            }
         };
         // The grain of PMP is a page: what holds for the access holds for all of it.
-        let granted = self.pmp.permissions(found.gpa & !(PAGE - 1), PAGE, privilege);
+        let granted = self
+            .pmp
+            .permissions(found.gpa & !(PAGE - 1), PAGE, privilege);
         if granted & pmp::needed(access) == 0 {
             return Err(access.access_fault(va));
         }
@@ -145,9 +155,20 @@ impl Hart {
     }
 
     fn keep(&mut self, va: u64, access: Access, found: &Translation) {
-        let Translation { gpa, log_size, read, write } = *found;
+        let Translation {
+            gpa,
+            log_size,
+            read,
+            write,
+        } = *found;
         if access != Access::Fetch {
-            self.tlb.insert(Mapping { va, gpa, log_size, read, write });
+            self.tlb.insert(Mapping {
+                va,
+                gpa,
+                log_size,
+                read,
+                write,
+            });
         } else if self.ram.page_index(gpa).is_some() {
             self.tlb.insert_fetch(va, gpa, log_size);
         }
@@ -161,7 +182,9 @@ impl Hart {
         };
         loop {
             let leaf = self.find_leaf(va).map_err(fault)?;
-            let (read, write) = self.leaf_rights(leaf.pte, access, privilege).map_err(fault)?;
+            let (read, write) = self
+                .leaf_rights(leaf.pte, access, privilege)
+                .map_err(fault)?;
             let marks = pte::A | if access == Access::Store { pte::D } else { 0 };
             let marked = leaf.pte | marks;
             if marked == leaf.pte || self.update(&leaf, marked).map_err(fault)? {
@@ -226,7 +249,11 @@ impl Hart {
         if pte & pte::N != 0 {
             // 64 KiB is the only size, told by the pattern of the low bits.
             let valid = self.cpu.ext.has(Ext::Svnapot) && level == 0 && ppn & 15 == 8;
-            return if valid { Ok(NAPOT_BITS) } else { Err(Fault::Page) };
+            return if valid {
+                Ok(NAPOT_BITS)
+            } else {
+                Err(Fault::Page)
+            };
         }
         if ppn & ((1 << (LEVEL_BITS * level)) - 1) != 0 {
             return Err(Fault::Page);
@@ -250,14 +277,22 @@ impl Hart {
             (_, Access::Fetch) => !of_user,
             _ => !of_user || status & mstatus::SUM != 0,
         };
-        let readable = if status & mstatus::MXR != 0 { pte::R | pte::X } else { pte::R };
+        let readable = if status & mstatus::MXR != 0 {
+            pte::R | pte::X
+        } else {
+            pte::R
+        };
         let (read, write) = (pte & readable != 0, pte & pte::W != 0);
         let wanted = match access {
             Access::Fetch => pte & pte::X != 0,
             Access::Load => read,
             Access::Store => write,
         };
-        if allowed && wanted { Ok((read, write)) } else { Err(Fault::Page) }
+        if allowed && wanted {
+            Ok((read, write))
+        } else {
+            Err(Fault::Page)
+        }
     }
 
     /// Step 9: sets A and D in memory, or faults where software does that. False where
@@ -270,7 +305,9 @@ impl Hart {
         if !self.pmp.check(leaf.at, 8, Access::Store, Priv::S) {
             return Err(Fault::Access);
         }
-        let found = self.ram.compare_exchange(leaf.at, Size::B8, leaf.pte, marked);
+        let found = self
+            .ram
+            .compare_exchange(leaf.at, Size::B8, leaf.pte, marked);
         Ok(found.ok_or(Fault::Access)? == leaf.pte)
     }
 
@@ -304,8 +341,7 @@ impl Hart {
             return;
         };
         // Global mappings could stay, but nothing marks them.
-        let named =
-            |space: SpaceId| space.root != 0 && satp::asid(space.root) == asid & 0xffff;
+        let named = |space: SpaceId| space.root != 0 && satp::asid(space.root) == asid & 0xffff;
         match va {
             Some(va) => self.tlb.flush_page(va, named),
             None => self.tlb.flush_spaces(named),
@@ -323,9 +359,16 @@ impl Hart {
             let paged = data != Priv::M && satp::mode(self.state.satp) != satp::BARE;
             let sum = paged && data == Priv::S && status & mstatus::SUM != 0;
             let mxr = paged && status & mstatus::MXR != 0;
-            let class = 1 + (fetch as u8 | (data as u8) << 2 | u8::from(sum) << 4 | u8::from(mxr) << 5);
-            SpaceId { root: self.state.satp, class }
+            let class =
+                1 + (fetch as u8 | (data as u8) << 2 | u8::from(sum) << 4 | u8::from(mxr) << 5);
+            SpaceId {
+                root: self.state.satp,
+                class,
+            }
         };
         self.tlb.switch(id);
     }
 }
+
+#[cfg(test)]
+mod tests;

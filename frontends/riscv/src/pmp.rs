@@ -44,7 +44,7 @@ struct Rule {
 }
 
 /// What the PMP registers say, in the order of their priority.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
     rules: [Rule; PMP_ENTRIES],
     len: usize,
@@ -61,11 +61,19 @@ impl Rules {
             (false, true) => R | W,
             (false, false) => R | W | X,
         };
-        let mut this = Self { machine, ..Self::default() };
+        let mut this = Self {
+            machine,
+            ..Self::default()
+        };
         for (i, &cfg) in state.pmpcfg.iter().enumerate() {
             if let Some((first, last)) = region(state, i) {
                 let (machine, user) = if mml { lockdown(cfg) } else { classic(cfg) };
-                this.rules[this.len] = Rule { first, last, machine, user };
+                this.rules[this.len] = Rule {
+                    first,
+                    last,
+                    machine,
+                    user,
+                };
                 this.len += 1;
             }
         }
@@ -80,7 +88,11 @@ impl Rules {
         for rule in &self.rules[..self.len] {
             if gpa <= rule.last && last >= rule.first {
                 let whole = gpa >= rule.first && last <= rule.last;
-                let granted = if mode == Priv::M { rule.machine } else { rule.user };
+                let granted = if mode == Priv::M {
+                    rule.machine
+                } else {
+                    rule.user
+                };
                 return if whole { granted } else { 0 };
             }
         }
@@ -108,7 +120,11 @@ fn region(state: &State, i: usize) -> Option<(u64, u64)> {
     let (cfg, addr) = (*state.pmpcfg.get(i)?, *state.pmpaddr.get(i)?);
     match cfg & A {
         A_TOR => {
-            let below = i.checked_sub(1).and_then(|i| state.pmpaddr.get(i)).copied().unwrap_or(0);
+            let below = i
+                .checked_sub(1)
+                .and_then(|i| state.pmpaddr.get(i))
+                .copied()
+                .unwrap_or(0);
             let (first, end) = (below << 2 & GRAIN_MASK, addr << 2 & GRAIN_MASK);
             (first < end).then(|| (first, end - 1))
         }
@@ -149,7 +165,7 @@ fn lockdown(cfg: u8) -> (u8, u8) {
 /// Whether M mode or, shared and locked, any mode could execute from it: what
 /// `mseccfg.MML` forbids to add.
 fn grants_machine_execution(cfg: u8) -> bool {
-    cfg & L != 0 && lockdown(cfg).0 & X != 0 
+    cfg & L != 0 && lockdown(cfg).0 & X != 0
 }
 
 fn bypass(state: &State) -> bool {
@@ -176,7 +192,10 @@ fn legal_cfg(old: u8, new: u8, mml: bool) -> u8 {
 /// Reads `pmpcfg0` (`first` = 0) or `pmpcfg2` (8).
 pub(crate) fn read_cfg(state: &State, first: usize) -> u64 {
     let entries = state.pmpcfg.iter().skip(first).take(8);
-    entries.enumerate().map(|(i, cfg)| u64::from(*cfg) << (8 * i)).sum()
+    entries
+        .enumerate()
+        .map(|(i, cfg)| u64::from(*cfg) << (8 * i))
+        .sum()
 }
 
 /// Writes `pmpcfg0` (`first` = 0) or `pmpcfg2` (8).
@@ -196,7 +215,11 @@ pub(crate) fn read_addr(state: &State, i: usize) -> u64 {
     let (Some(addr), Some(cfg)) = (state.pmpaddr.get(i), state.pmpcfg.get(i)) else {
         return 0;
     };
-    if cfg & A_NA4 != 0 { addr | ((1 << (G - 1)) - 1) } else { addr & !((1 << G) - 1) }
+    if cfg & A_NA4 != 0 {
+        addr | ((1 << (G - 1)) - 1)
+    } else {
+        addr & !((1 << G) - 1)
+    }
 }
 
 /// Writes `pmpaddr<i>`, unless it or the TOR entry above is locked.
@@ -204,17 +227,20 @@ pub(crate) fn write_addr(state: &mut State, i: usize, value: u64) {
     let locked = |i: usize| state.pmpcfg.get(i).is_some_and(|cfg| cfg & L != 0);
     let bounds_above = state.pmpcfg.get(i + 1).is_some_and(|cfg| cfg & A == A_TOR);
     let refused = locked(i) || bounds_above && locked(i + 1);
-    if bypass(state) || !refused {
-        if let Some(addr) = state.pmpaddr.get_mut(i) {
-            *addr = value & ADDR_MASK;
-        }
+    if (bypass(state) || !refused)
+        && let Some(addr) = state.pmpaddr.get_mut(i)
+    {
+        *addr = value & ADDR_MASK;
     }
 }
 
 /// Makes restored registers such as could have been written.
 pub(crate) fn sanitise(state: &mut State) {
     let mml = state.mseccfg & mseccfg::MML != 0;
-    state.pmpcfg.iter_mut().for_each(|cfg| *cfg = legal_cfg(0, *cfg, mml));
+    state
+        .pmpcfg
+        .iter_mut()
+        .for_each(|cfg| *cfg = legal_cfg(0, *cfg, mml));
     state.pmpaddr.iter_mut().for_each(|addr| *addr &= ADDR_MASK);
 }
 
@@ -223,3 +249,6 @@ pub(crate) fn open(state: &mut State) {
     state.pmpcfg[0] = A_NAPOT | R | W | X;
     state.pmpaddr[0] = ADDR_MASK;
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,10 +61,21 @@ impl Saved for Hart {
     }
 
     fn set_state(&mut self, saved: SavedHart) -> Result<(), RestoreError> {
-        let SavedHart { id, extensions, state, pending } = saved;
-        let mismatch = |reason| RestoreError::Mismatch { name: Self::NAME, reason };
+        let SavedHart {
+            id,
+            extensions,
+            state,
+            pending,
+        } = saved;
+        let mismatch = |reason| RestoreError::Mismatch {
+            name: Self::NAME,
+            reason,
+        };
         if id != self.id as u64 {
-            return Err(mismatch(format!("it is of hart {id}, this is hart {}", self.id)));
+            return Err(mismatch(format!(
+                "it is of hart {id}, this is hart {}",
+                self.id
+            )));
         }
         if extensions != names(self.cpu.ext) {
             let reason = format!("its CPU has the extensions {}", extensions.join(", "));
@@ -73,7 +84,10 @@ impl Saved for Hart {
         // Far beyond what can be executed, and room to count on.
         if state.icount > u64::MAX / 2 {
             let reason = format!("{} instructions executed", state.icount);
-            return Err(RestoreError::Damaged { name: Self::NAME, reason });
+            return Err(RestoreError::Damaged {
+                name: Self::NAME,
+                reason,
+            });
         }
         self.state = sanitise(state, self.cpu.ext, self.firmware);
         let raw = mip::ALL | SEIP_SOFTWARE;
@@ -107,7 +121,11 @@ fn sanitise(mut s: State, ext: ExtSet, firmware: bool) -> State {
     s.mcounteren = legal::counteren(ext, s.mcounteren);
     s.scounteren = legal::counteren(ext, s.scounteren);
     s.mcountinhibit = legal::mcountinhibit(s.mcountinhibit);
-    let own_timer = if firmware { s.menvcfg & crate::csr::envcfg::STCE } else { 0 };
+    let own_timer = if firmware {
+        s.menvcfg & crate::csr::envcfg::STCE
+    } else {
+        0
+    };
     s.menvcfg = legal::menvcfg(ext, 0, s.menvcfg) | own_timer;
     s.senvcfg = legal::senvcfg(ext, 0, s.senvcfg);
     s.mseccfg = legal::mseccfg(ext, 0, s.mseccfg, false);
@@ -122,3 +140,6 @@ fn sanitise(mut s: State, ext: ExtSet, firmware: bool) -> State {
     }
     s
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ impl Hart {
     /// Derives all that follows from the state. Call after changing it from outside.
     pub fn refresh(&mut self) {
         self.sync_pmp();
+        self.tlb.flush_all();
         self.sync_mode();
         self.update_timer();
     }
@@ -25,8 +26,11 @@ impl Hart {
 
     /// After a change of the memory protection: translations hold what it allowed.
     pub(crate) fn sync_pmp(&mut self) {
-        self.pmp = Rules::new(&self.state);
-        self.tlb.flush_all();
+        let rules = Rules::new(&self.state);
+        if self.pmp != rules {
+            self.pmp = rules;
+            self.tlb.flush_all();
+        }
     }
 
     /// Forgets all that the hart did since power-on.
@@ -48,8 +52,18 @@ impl Hart {
     /// delegated, counters and extensions enabled, all of memory open, no translation
     /// (SBI, "Hart State Management"). The instruction clock goes on.
     pub fn setup_supervisor(&mut self, pc: u64, a0: u64, a1: u64) {
-        let State { icount, mcycle_offset, minstret_offset, .. } = self.state;
-        let mut state = State { icount, mcycle_offset, minstret_offset, ..State::reset(pc) };
+        let State {
+            icount,
+            mcycle_offset,
+            minstret_offset,
+            ..
+        } = self.state;
+        let mut state = State {
+            icount,
+            mcycle_offset,
+            minstret_offset,
+            ..State::reset(pc)
+        };
         let ext = self.cpu.ext;
         let when = |e, bits| if ext.has(e) { bits } else { 0 };
         state.privilege = Priv::S;
@@ -66,7 +80,11 @@ impl Hart {
             | when(Ext::Zicbom, envcfg::CBIE_INVAL | envcfg::CBCFE)
             | when(Ext::Zicboz, envcfg::CBZE)
             | when(Ext::Svpbmt, envcfg::PBMTE)
-            | if ext.has(Ext::Svade) { 0 } else { when(Ext::Svadu, envcfg::ADUE) };
+            | if ext.has(Ext::Svade) {
+                0
+            } else {
+                when(Ext::Svadu, envcfg::ADUE)
+            };
         pmp::open(&mut state);
         self.clear(state);
     }

@@ -65,12 +65,20 @@ helpers! {
 
 /// The helper for an access to a CSR, by what is known when it is decoded.
 pub(crate) fn csr_helper(number: u16, writes: bool) -> &'static Helper<Hart> {
-    if csr_is_quiet(number, writes) { &CSR_QUIET } else { &CSR }
+    if csr_is_quiet(number, writes) {
+        &CSR_QUIET
+    } else {
+        &CSR
+    }
 }
 
 fn csr(hart: &mut Hart, [number, value, how, _]: Args) -> Outcome {
     let (op, reads, writes) = CsrOp::decode(how);
-    hart.csr_access(number as u16, writes.then_some(CsrWrite { op, value }), reads)
+    hart.csr_access(
+        number as u16,
+        writes.then_some(CsrWrite { op, value }),
+        reads,
+    )
 }
 
 fn mret(hart: &mut Hart, _: Args) -> Outcome {
@@ -130,7 +138,11 @@ fn sfence_vma(hart: &mut Hart, [va, asid, has_va, has_asid]: Args) -> Outcome {
 
 /// "Svinval": orders what here happens in order anyway. TVM does not matter.
 fn sinval_order(hart: &mut Hart, _: Args) -> Outcome {
-    if hart.state.privilege == Priv::U { Err(Trap::ILLEGAL) } else { Ok(0) }
+    if hart.state.privilege == Priv::U {
+        Err(Trap::ILLEGAL)
+    } else {
+        Ok(0)
+    }
 }
 
 /// Whether `menvcfg` and `senvcfg` enable what `field` controls ("CMO", CSR controls).
@@ -172,7 +184,12 @@ fn cbo_zero(hart: &mut Hart, [va, ..]: Args) -> Outcome {
     let found = hart.translate(va, 1, Access::Store)?;
     let block = found.gpa & !(CACHE_BLOCK - 1);
     for at in (block..block + CACHE_BLOCK).step_by(8) {
-        hart.ram.store(at, Size::B8, 0).ok_or(Access::Store.access_fault(va))?;
+        hart.ram
+            .store(at, Size::B8, 0)
+            .ok_or(Access::Store.access_fault(va))?;
     }
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,10 @@ impl Trap {
     }
 
     /// The instruction is illegal, here and now.
-    pub const ILLEGAL: Trap = Trap { cause: Cause::IllegalInstruction, tval: 0 };
+    pub const ILLEGAL: Trap = Trap {
+        cause: Cause::IllegalInstruction,
+        tval: 0,
+    };
 }
 
 /// Set in `mcause` and `scause` for interrupts.
@@ -57,7 +60,11 @@ impl Hart {
     pub(crate) fn deliver_trap(&mut self, trap: Trap) {
         let code = trap.cause as u64;
         let illegal = trap.cause == Cause::IllegalInstruction && trap.tval == 0;
-        let tval = if illegal { self.instruction_bits().unwrap_or(0) } else { trap.tval };
+        let tval = if illegal {
+            self.instruction_bits().unwrap_or(0)
+        } else {
+            trap.tval
+        };
         // `icount` counts the attempt, `minstret` must not (Priv. 3.3.1).
         if self.state.mcountinhibit & counters::IR == 0 {
             self.state.minstret_offset = self.state.minstret_offset.wrapping_sub(1);
@@ -88,7 +95,11 @@ impl Hart {
         let (status, from) = (state.mstatus, state.privilege);
         if delegated && from != Priv::M {
             (state.scause, state.sepc, state.stval) = (cause, state.pc, tval);
-            let spie = if status & mstatus::SIE != 0 { mstatus::SPIE } else { 0 };
+            let spie = if status & mstatus::SIE != 0 {
+                mstatus::SPIE
+            } else {
+                0
+            };
             let spp = if from == Priv::S { mstatus::SPP } else { 0 };
             let kept = status & !(mstatus::SIE | mstatus::SPIE | mstatus::SPP);
             state.mstatus = kept | spie | spp;
@@ -96,7 +107,11 @@ impl Hart {
             state.pc = vector(state.stvec, cause);
         } else {
             (state.mcause, state.mepc, state.mtval) = (cause, state.pc, tval);
-            let mpie = if status & mstatus::MIE != 0 { mstatus::MPIE } else { 0 };
+            let mpie = if status & mstatus::MIE != 0 {
+                mstatus::MPIE
+            } else {
+                0
+            };
             let mpp = (from as u64) << mstatus::MPP_SHIFT;
             let kept = status & !(mstatus::MIE | mstatus::MPIE | mstatus::MPP);
             state.mstatus = kept | mpie | mpp;
@@ -114,8 +129,16 @@ impl Hart {
         }
         let status = self.state.mstatus;
         let to = Priv::from_bits(status >> mstatus::MPP_SHIFT).unwrap_or(Priv::U);
-        let mie = if status & mstatus::MPIE != 0 { mstatus::MIE } else { 0 };
-        let mprv = if to == Priv::M { status & mstatus::MPRV } else { 0 };
+        let mie = if status & mstatus::MPIE != 0 {
+            mstatus::MIE
+        } else {
+            0
+        };
+        let mprv = if to == Priv::M {
+            status & mstatus::MPRV
+        } else {
+            0
+        };
         let kept = status & !(mstatus::MIE | mstatus::MPP | mstatus::MPRV);
         self.state.mstatus = kept | mie | mprv | mstatus::MPIE;
         self.state.privilege = to;
@@ -131,10 +154,18 @@ impl Hart {
             Priv::S if status & mstatus::TSR == 0 => {}
             _ => return Err(Trap::ILLEGAL),
         }
-        let sie = if status & mstatus::SPIE != 0 { mstatus::SIE } else { 0 };
+        let sie = if status & mstatus::SPIE != 0 {
+            mstatus::SIE
+        } else {
+            0
+        };
         let kept = status & !(mstatus::SIE | mstatus::SPP | mstatus::MPRV);
         self.state.mstatus = kept | sie | mstatus::SPIE;
-        self.state.privilege = if status & mstatus::SPP != 0 { Priv::S } else { Priv::U };
+        self.state.privilege = if status & mstatus::SPP != 0 {
+            Priv::S
+        } else {
+            Priv::U
+        };
         self.sync_mode();
         Ok(self.state.sepc)
     }
@@ -165,3 +196,6 @@ fn vector(tvec: u64, cause: u64) -> u64 {
         base
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,11 @@ pub(crate) fn mstatus(ext: ExtSet, old: u64, new: u64) -> u64 {
     let float = when(ext.has(Ext::F), m::FS);
     let plain = m::SIE | m::MIE | m::SPIE | m::MPIE | m::SPP | m::MPRV | m::TW | m::TSR;
     let dirty = float != 0 && new & m::FS == m::FS_DIRTY;
-    let mpp = if Priv::from_bits(new >> m::MPP_SHIFT).is_some() { new } else { old };
+    let mpp = if Priv::from_bits(new >> m::MPP_SHIFT).is_some() {
+        new
+    } else {
+        old
+    };
     m::RESET | new & (plain | paged | float) | mpp & m::MPP | when(dirty, m::SD)
 }
 
@@ -49,7 +53,10 @@ pub(crate) fn epc(ext: ExtSet, new: u64) -> u64 {
 
 /// `mcounteren`, `scounteren`
 pub(crate) fn counteren(ext: ExtSet, new: u64) -> u64 {
-    let zicntr = when(ext.has(Ext::Zicntr), counters::CY | counters::TM | counters::IR);
+    let zicntr = when(
+        ext.has(Ext::Zicntr),
+        counters::CY | counters::TM | counters::IR,
+    );
     new & (zicntr | when(ext.has(Ext::Zihpm), counters::HPM))
 }
 
@@ -60,7 +67,11 @@ pub(crate) fn mcountinhibit(new: u64) -> u64 {
 
 /// What `menvcfg` and `senvcfg` share; the reserved CBIE keeps the old one.
 fn envcfg(ext: ExtSet, old: u64, new: u64) -> u64 {
-    let cbie = if new & envcfg::CBIE == envcfg::CBIE_RESERVED { old } else { new } & envcfg::CBIE;
+    let cbie = if new & envcfg::CBIE == envcfg::CBIE_RESERVED {
+        old
+    } else {
+        new
+    } & envcfg::CBIE;
     let plain = envcfg::FIOM
         | when(ext.has(Ext::Zicbom), envcfg::CBCFE)
         | when(ext.has(Ext::Zicboz), envcfg::CBZE);

@@ -108,7 +108,9 @@ impl Hart {
         write: Option<CsrWrite>,
         read: bool,
     ) -> Result<u64, Trap> {
-        let csr = self.accessible(number, write.is_some()).ok_or(Trap::ILLEGAL)?;
+        let csr = self
+            .accessible(number, write.is_some())
+            .ok_or(Trap::ILLEGAL)?;
         let index = usize::from(number - csr.first);
         let reads = read || write.is_some_and(|w| w.op != CsrOp::Swap);
         let old = if reads { (csr.read)(self, index) } else { 0 };

@@ -174,7 +174,10 @@ fn set_fflags(h: &mut Hart, _: usize, value: u64) {
 }
 
 fn set_frm(h: &mut Hart, _: usize, value: u64) {
-    set_fcsr(h, h.state.fcsr & fcsr::FFLAGS | (value as u8) << fcsr::FRM_SHIFT);
+    set_fcsr(
+        h,
+        h.state.fcsr & fcsr::FFLAGS | (value as u8) << fcsr::FRM_SHIFT,
+    );
 }
 
 fn set_mstatus(h: &mut Hart, _: usize, value: u64) {
@@ -199,7 +202,11 @@ fn change_sip(h: &mut Hart, ones: u64, zeros: u64) {
 
 /// STIP follows `stimecmp` where that is enabled (Priv. 3.1.9).
 fn change_mip(h: &mut Hart, ones: u64, zeros: u64) {
-    let stip = if h.state.menvcfg & envcfg::STCE == 0 { mip::STIP } else { 0 };
+    let stip = if h.state.menvcfg & envcfg::STCE == 0 {
+        mip::STIP
+    } else {
+        0
+    };
     let mine = mip::SSIP | mip::SEIP | stip;
     h.change_mip(ones & mine, zeros & mine);
 }
@@ -252,7 +259,10 @@ fn misa(h: &Hart) -> u64 {
     2 << 62
         | letter(b'a', ext.has(Ext::A))
         | letter(b'b', all(&[Ext::Zba, Ext::Zbb, Ext::Zbs]))
-        | letter(b'c', ext.has(Ext::C) && (!ext.has(Ext::D) || ext.has(Ext::Zcd)))
+        | letter(
+            b'c',
+            ext.has(Ext::C) && (!ext.has(Ext::D) || ext.has(Ext::Zcd)),
+        )
         | letter(b'd', ext.has(Ext::D))
         | letter(b'f', ext.has(Ext::F))
         | letter(b'i', ext.has(Ext::I))
@@ -270,12 +280,20 @@ impl Hart {
     }
 
     fn mcycle(&self) -> u64 {
-        let count = if self.inhibits(counters::CY) { 0 } else { self.state.icount };
+        let count = if self.inhibits(counters::CY) {
+            0
+        } else {
+            self.state.icount
+        };
         count.wrapping_add(self.state.mcycle_offset)
     }
 
     fn minstret(&self) -> u64 {
-        let count = if self.inhibits(counters::IR) { 0 } else { self.state.icount };
+        let count = if self.inhibits(counters::IR) {
+            0
+        } else {
+            self.state.icount
+        };
         count.wrapping_add(self.state.minstret_offset)
     }
 
@@ -285,12 +303,20 @@ impl Hart {
     }
 
     fn set_mcycle(&mut self, value: u64) {
-        let base = if self.inhibits(counters::CY) { 0 } else { self.next_icount() };
+        let base = if self.inhibits(counters::CY) {
+            0
+        } else {
+            self.next_icount()
+        };
         self.state.mcycle_offset = value.wrapping_sub(base);
     }
 
     fn set_minstret(&mut self, value: u64) {
-        let base = if self.inhibits(counters::IR) { 0 } else { self.next_icount() };
+        let base = if self.inhibits(counters::IR) {
+            0
+        } else {
+            self.next_icount()
+        };
         self.state.minstret_offset = value.wrapping_sub(base);
     }
 
