@@ -2,3 +2,4 @@
 //! the calls a kernel makes to the firmware below it.
 
 pub mod load;
+pub mod sbi;

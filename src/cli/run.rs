@@ -133,7 +133,7 @@ pub(super) fn run(args: &Args, verbose: u8) -> Result<u8, Failure> {
 fn run_machine(args: &Args, verbose: u8) -> Result<u8, Failure> {
     let (config, payload) = machine::build(args, verbose > 0)?;
     let timeout = config.timeout;
-    let outcome = start(config, payload)?;
+    let outcome = crate::vm::run(config, &payload).map_err(anyhow::Error::from)?;
     match (outcome, timeout) {
         (Outcome::Timeout, Some(time)) => {
             eprintln!(
@@ -149,14 +149,4 @@ fn run_machine(args: &Args, verbose: u8) -> Result<u8, Failure> {
         _ => {}
     }
     Ok(status::of(outcome))
-}
-
-fn start(
-    config: crate::config::MachineConfig,
-    payload: crate::boot::load::Payload,
-) -> anyhow::Result<Outcome> {
-    anyhow::bail!(
-        "nothing here runs a machine yet: {} bytes, {payload:?}",
-        config.memory
-    )
 }

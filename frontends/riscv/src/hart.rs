@@ -83,7 +83,7 @@ impl Hart {
             timers,
             epoch,
             firmware,
-            mode: Mode { privilege: Priv::M, fp_off: true, ialign_32: false },
+            mode: Mode { privilege: Priv::M, fp_off: true, ialign_32: !cpu.ext.has(crate::Ext::Zca) },
             pmp: Rules::default(),
             unit_end: false,
             exit: None,
@@ -97,6 +97,16 @@ impl Hart {
     /// `mhartid`.
     pub fn id(&self) -> usize {
         self.id
+    }
+
+    /// Guest RAM.
+    pub fn ram(&self) -> &Arc<Ram> {
+        &self.ram
+    }
+
+    /// Clears a pending supervisor software interrupt, as a write to `sip` would.
+    pub fn clear_software_interrupt(&self) {
+        self.lines.change(0, 1 << crate::lines::irq::SSI);
     }
 
     /// What the hart can do.

@@ -60,11 +60,17 @@ impl Lines {
     }
 }
 
-/// The input number is the interrupt number.
+/// The input number is the interrupt number. The supervisor software interrupt is a
+/// bit that software clears: a device sets it, and a falling line changes nothing
+/// (ACLINT, "SSWI").
 impl IrqSink for Lines {
     fn set(&self, input: u32, level: bool) {
         let bit = 1u64 << (input & 31);
-        if level { self.change(bit, 0) } else { self.change(0, bit) }
+        match level {
+            true => self.change(bit, 0),
+            false if input == irq::SSI => {}
+            false => self.change(0, bit),
+        }
     }
 }
 

@@ -1,0 +1,191 @@
+//! The device tree of the board `virt` (Devicetree Specification 0.4, and the
+//! kernel's bindings for each node).
+
+use super::virt::{MAP, PLIC_SOURCES, Place};
+use crate::config::{RAM_BASE, drive::VIRTIO_SLOTS};
+use isoform_riscv::Cpu;
+use std::ops::Range;
+use vm_fdt::{Error, FdtWriter};
+
+/// What differs between two machines of the board.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// Bytes of RAM.
+    pub memory: u64,
+    /// Harts.
+    pub harts: usize,
+    /// What they can do.
+    pub cpu: &'a Cpu,
+    /// The kernel's command line.
+    pub bootargs: &'a str,
+    /// Where the initrd lies.
+    pub initrd: Option<Range<u64>>,
+    /// Randomness for the kernel: `rng-seed` and `kaslr-seed`.
+    pub seed: &'a [u8; 64],
+}
+
+/// `time` runs at 10 MHz.
+const TIMEBASE_HZ: u32 = 10_000_000;
+/// What a 16550A's baud rate generator is fed with on this board.
+const UART_HZ: u32 = 3_686_400;
+/// Bytes in a cache block.
+const BLOCK: u32 = 64;
+
+/// Handles that nodes are referred to by.
+mod phandle {
+    pub(super) const PLIC: u32 = 1;
+    pub(super) const FINISHER: u32 = 2;
+    /// The interrupt controller of hart 0; those of the others follow.
+    pub(super) const HART: u32 = 0x10;
+}
+
+/// Writes the tree.
+pub fn write(facts: &Facts<'_>) -> Result<Vec<u8>, Error> {
+    let mut fdt = FdtWriter::new()?;
+    let root = fdt.begin_node("")?;
+    fdt.property_u32("#address-cells", 2)?;
+    fdt.property_u32("#size-cells", 2)?;
+    fdt.property_string("compatible", "riscv-virtio")?;
+    fdt.property_string("model", "isoform,virt")?;
+    chosen(&mut fdt, facts)?;
+    let memory = fdt.begin_node(&format!("memory@{RAM_BASE:x}"))?;
+    fdt.property_string("device_type", "memory")?;
+    fdt.property_array_u64("reg", &[RAM_BASE, facts.memory])?;
+    fdt.end_node(memory)?;
+    cpus(&mut fdt, facts)?;
+    let soc = fdt.begin_node("soc")?;
+    fdt.property_u32("#address-cells", 2)?;
+    fdt.property_u32("#size-cells", 2)?;
+    fdt.property_string("compatible", "simple-bus")?;
+    fdt.property_null("ranges")?;
+    devices(&mut fdt, facts.harts as u32)?;
+    fdt.end_node(soc)?;
+    power(&mut fdt)?;
+    fdt.end_node(root)?;
+    fdt.finish()
+}
+
+fn chosen(fdt: &mut FdtWriter, facts: &Facts<'_>) -> Result<(), Error> {
+    let node = fdt.begin_node("chosen")?;
+    fdt.property_string("bootargs", facts.bootargs)?;
+    fdt.property_string("stdout-path", &format!("/soc/serial@{:x}", MAP.uart.base))?;
+    if let Some(initrd) = &facts.initrd {
+        fdt.property_u64("linux,initrd-start", initrd.start)?;
+        fdt.property_u64("linux,initrd-end", initrd.end)?;
+    }
+    let (kaslr, rng) = facts.seed.split_at(8);
+    fdt.property("kaslr-seed", kaslr)?;
+    fdt.property("rng-seed", rng)?;
+    fdt.end_node(node)
+}
+
+fn cpus(fdt: &mut FdtWriter, facts: &Facts<'_>) -> Result<(), Error> {
+    let cpus = fdt.begin_node("cpus")?;
+    fdt.property_u32("#address-cells", 1)?;
+    fdt.property_u32("#size-cells", 0)?;
+    fdt.property_u32("timebase-frequency", TIMEBASE_HZ)?;
+    let extensions = facts.cpu.isa_extensions();
+    let has = |name: &str| extensions.contains(&name);
+    for hart in 0..facts.harts as u32 {
+        let cpu = fdt.begin_node(&format!("cpu@{hart:x}"))?;
+        fdt.property_string("device_type", "cpu")?;
+        fdt.property_u32("reg", hart)?;
+        fdt.property_string("status", "okay")?;
+        fdt.property_string("compatible", "riscv")?;
+        fdt.property_string("riscv,isa", &facts.cpu.isa_string())?;
+        fdt.property_string("riscv,isa-base", "rv64i")?;
+        let names = extensions.iter().map(|e| (*e).to_string()).collect();
+        fdt.property_string_list("riscv,isa-extensions", names)?;
+        fdt.property_string("mmu-type", facts.cpu.mmu_type().unwrap_or("riscv,none"))?;
+        let blocks = [("zicbom", "riscv,cbom-block-size"), ("zicboz", "riscv,cboz-block-size")];
+        for (_, property) in blocks.iter().filter(|(ext, _)| has(ext)) {
+            fdt.property_u32(property, BLOCK)?;
+        }
+        if has("zicbop") {
+            fdt.property_u32("riscv,cbop-block-size", BLOCK)?;
+        }
+        let controller = fdt.begin_node("interrupt-controller")?;
+        fdt.property_u32("#interrupt-cells", 1)?;
+        fdt.property_null("interrupt-controller")?;
+        fdt.property_string("compatible", "riscv,cpu-intc")?;
+        fdt.property_phandle(phandle::HART + hart)?;
+        fdt.end_node(controller)?;
+        fdt.end_node(cpu)?;
+    }
+    fdt.end_node(cpus)
+}
+
+/// Begins a device's node: name, `compatible`, `reg` and its PLIC source.
+fn device(
+    fdt: &mut FdtWriter,
+    name: &str,
+    place: Place,
+    compatible: &[&str],
+) -> Result<vm_fdt::FdtWriterNode, Error> {
+    let node = fdt.begin_node(&format!("{name}@{:x}", place.base))?;
+    let compatible = compatible.iter().map(|s| (*s).to_string()).collect();
+    fdt.property_string_list("compatible", compatible)?;
+    fdt.property_array_u64("reg", &[place.base, place.size])?;
+    if place.irq != 0 {
+        fdt.property_u32("interrupts", place.irq)?;
+        fdt.property_u32("interrupt-parent", phandle::PLIC)?;
+    }
+    Ok(node)
+}
+
+/// `interrupts-extended`: these interrupts of each hart.
+fn hart_interrupts(harts: u32, numbers: &[u32]) -> Vec<u32> {
+    (0..harts).flat_map(|h| numbers.iter().flat_map(move |n| [phandle::HART + h, *n])).collect()
+}
+
+fn devices(fdt: &mut FdtWriter, harts: u32) -> Result<(), Error> {
+    use isoform_riscv::irq::{MEI, MSI, MTI, SEI, SSI};
+    let node = device(fdt, "test", MAP.finisher, &["sifive,test1", "sifive,test0", "syscon"])?;
+    fdt.property_phandle(phandle::FINISHER)?;
+    fdt.end_node(node)?;
+
+    let node = device(fdt, "rtc", MAP.rtc, &["google,goldfish-rtc"])?;
+    fdt.end_node(node)?;
+
+    let node = device(fdt, "clint", MAP.clint, &["sifive,clint0", "riscv,clint0"])?;
+    fdt.property_array_u32("interrupts-extended", &hart_interrupts(harts, &[MSI, MTI]))?;
+    fdt.end_node(node)?;
+
+    let node = device(fdt, "sswi", MAP.sswi, &["riscv,aclint-sswi"])?;
+    fdt.property_array_u32("interrupts-extended", &hart_interrupts(harts, &[SSI]))?;
+    fdt.property_null("interrupt-controller")?;
+    fdt.property_u32("#interrupt-cells", 0)?;
+    fdt.end_node(node)?;
+
+    let node = device(fdt, "plic", MAP.plic, &["sifive,plic-1.0.0", "riscv,plic0"])?;
+    fdt.property_u32("#interrupt-cells", 1)?;
+    fdt.property_u32("#address-cells", 0)?;
+    fdt.property_null("interrupt-controller")?;
+    fdt.property_array_u32("interrupts-extended", &hart_interrupts(harts, &[MEI, SEI]))?;
+    fdt.property_u32("riscv,ndev", PLIC_SOURCES)?;
+    fdt.property_phandle(phandle::PLIC)?;
+    fdt.end_node(node)?;
+
+    let node = device(fdt, "serial", MAP.uart, &["ns16550a"])?;
+    fdt.property_u32("clock-frequency", UART_HZ)?;
+    fdt.end_node(node)?;
+
+    for slot in 0..VIRTIO_SLOTS {
+        let node = device(fdt, "virtio_mmio", MAP.slot(slot), &["virtio,mmio"])?;
+        fdt.end_node(node)?;
+    }
+    Ok(())
+}
+
+/// Power off and restart through the finisher, for kernels without SBI.
+fn power(fdt: &mut FdtWriter) -> Result<(), Error> {
+    for (name, value) in [("poweroff", 0x5555), ("reboot", 0x7777)] {
+        let node = fdt.begin_node(name)?;
+        fdt.property_string("compatible", &format!("syscon-{name}"))?;
+        fdt.property_u32("regmap", phandle::FINISHER)?;
+        fdt.property_u32("offset", 0)?;
+        fdt.property_u32("value", value)?;
+        fdt.end_node(node)?;
+    }
+    Ok(())
+}

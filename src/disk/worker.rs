@@ -1,0 +1,67 @@
+//! The thread that does a disk's work.
+
+use super::image::Image;
+use isoform_devices::virtio::blk::{BlockOp, BlockRequest, IoError};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+/// Answers a request.
+pub type Answer = Result<Vec<u8>, IoError>;
+
+/// A disk's thread. Dropped, it finishes what was asked of it.
+#[derive(Debug)]
+pub struct Worker {
+    requests: Option<Sender<BlockRequest>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Works on `image`; each request's id and answer go to `done`.
+    pub fn start(
+        mut image: Image,
+        done: impl Fn(u64, Answer) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (requests, queue) = channel::<BlockRequest>();
+        let thread = std::thread::Builder::new().name("disk".into()).spawn(move || {
+            for BlockRequest { id, op } in queue {
+                done(id, perform(&mut image, op));
+            }
+        })?;
+        Ok(Self { requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// Where requests go.
+    pub fn requests(&self) -> Option<Sender<BlockRequest>> {
+        self.requests.clone()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.requests = None;
+        // Others may still hold a sender; they are gone when the board is.
+        if let Some(thread) = self.thread.take().filter(|t| t.is_finished()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Does one piece of work, here and now.
+pub fn perform(image: &mut Image, op: BlockOp) -> Answer {
+    let result = match op {
+        BlockOp::Read { sector, len } => {
+            let mut bytes = vec![0; len];
+            image.read(sector, &mut bytes).map(|()| bytes)
+        }
+        BlockOp::Write { sector, data, through } => {
+            let written = image.write(sector, &data);
+            let durable = if through { written.and_then(|()| image.flush()) } else { written };
+            durable.map(|()| Vec::new())
+        }
+        BlockOp::Flush => image.flush().map(|()| Vec::new()),
+    };
+    result.map_err(|e| {
+        log::warn!("disk: {e}");
+        IoError
+    })
+}

@@ -1,0 +1,89 @@
+//! Running under the host's clock: a thread per hart, and the VM thread.
+
+use super::event::{End, Event};
+use super::hart::{Next, Runner};
+use super::machine::Machine;
+use super::shared::Shared;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+/// Instructions a hart runs before it looks up; it stops earlier where asked.
+const SLICE: u64 = 1 << 16;
+
+/// Says that the machine is broken if a hart's thread panics.
+struct Watch<'a>(&'a Shared);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let what = "a hart's thread panicked".to_string();
+            self.0.post.post(Event::End(End::Broken(what)));
+        }
+    }
+}
+
+/// Runs until the machine ends.
+pub(super) fn run(machine: &mut Machine) -> End {
+    let shared = machine.shared.clone();
+    let mut runners = std::mem::take(&mut machine.runners);
+    let end = std::thread::scope(|scope| {
+        for runner in &mut runners {
+            let shared = &*shared;
+            let name = format!("hart {}", runner.hart.id());
+            let spawned = std::thread::Builder::new().name(name).spawn_scoped(scope, move || {
+                let _watch = Watch(shared);
+                run_hart(runner, shared);
+            });
+            if let Err(e) = spawned {
+                shared.end();
+                return End::Broken(format!("the host gives no thread for a hart: {e}"));
+            }
+        }
+        let end = run_devices(machine);
+        shared.end();
+        end
+    });
+    machine.runners = runners;
+    end
+}
+
+fn run_hart(runner: &mut Runner, shared: &Shared) {
+    while !shared.is_ending() {
+        if runner.run(SLICE) == Next::Sleep && !shared.is_ending() {
+            runner.hart.lines().attention().sleep(None);
+        }
+    }
+}
+
+/// The VM thread: device work and timers.
+fn run_devices(machine: &mut Machine) -> End {
+    let stop_at = machine.config.timeout.map(|t| Instant::now() + t);
+    loop {
+        machine.shared_timers().sleeps_until(None);
+        machine.expire();
+        let next = machine.next_deadline();
+        machine.shared_timers().sleeps_until(next);
+        let until_deadline =
+            next.map(|t| Duration::from_nanos(t.saturating_sub(machine.clock.now())));
+        let until_timeout = stop_at.map(|t| t.saturating_duration_since(Instant::now()));
+        if until_timeout.is_some_and(|t| t.is_zero()) {
+            return End::Timeout;
+        }
+        let wait = [until_deadline, until_timeout].into_iter().flatten().min();
+        let event = match wait {
+            Some(wait) => machine.events.recv_timeout(wait),
+            None => machine.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match event {
+            Ok(event) => {
+                if let Some(end) = machine.handle(event) {
+                    return end;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return End::Broken("nobody is left to wake the machine".into());
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The run loop: harts, the VM thread, time.
+//!
+//! [`run`] builds a machine, loads it and runs it until it ends. Under the host's
+//! clock each hart has a thread and the calling thread is the VM thread, which does
+//! device work and timers ([`host`]); under the instruction clock all of it happens
+//! on the calling thread in an order that depends on nothing but the guest
+//! ([`insn`]). Both share [`machine::Machine`], and speak in [`event::Event`]s.
+
+mod channel;
+mod clock;
+mod event;
+mod hart;
+mod host;
+mod insn;
+mod machine;
+mod report;
+mod shared;
+
+use crate::boot::load::Payload;
+use crate::config::{ClockChoice, MachineConfig, Outcome};
+use event::End;
+use machine::Machine;
+pub use machine::VmError;
+
+/// Runs a machine until it ends.
+pub fn run(config: MachineConfig, payload: &Payload) -> Result<Outcome, VmError> {
+    let mut machine = Machine::new(config, payload)?;
+    if machine.dump_device_tree(payload)? {
+        return Ok(Outcome::Dumped);
+    }
+    let outcome = run_until_end(&mut machine, payload);
+    // The terminal is the person's again before anything is said.
+    machine.finish();
+    if machine.config.stats {
+        eprint!("{}", report::statistics(&machine));
+    }
+    outcome
+}
+
+fn run_until_end(machine: &mut Machine, payload: &Payload) -> Result<Outcome, VmError> {
+    loop {
+        machine.start(payload)?;
+        let end = match machine.config.clock {
+            ClockChoice::Host => host::run(machine),
+            ClockChoice::Insn { .. } => insn::run(machine),
+        };
+        match end {
+            End::Reset if machine.config.reboot => machine.reset(),
+            End::Restart => machine.reset(),
+            End::Reset => return Ok(Outcome::Reset),
+            End::PowerOff => return machine.powered_off(),
+            End::Exit(code) => return Ok(Outcome::Exit(code)),
+            End::Quit => return Ok(Outcome::Quit),
+            End::Timeout => return Ok(Outcome::Timeout),
+            End::Broken(what) => return Err(VmError::Broken(what)),
+        }
+    }
+}

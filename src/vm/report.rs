@@ -1,0 +1,112 @@
+//! What a machine did: for `--stats`, and for the monitor's `info`.
+
+use super::machine::Machine;
+use super::shared::{Shared, lock};
+use isoform_memory::Bus;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// How long `info` waits for harts to tell where they are.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Exception and interrupt names by index in a hart's counts (Priv. table "mcause
+/// values"; interrupts from 32 on).
+const TRAPS: &[(usize, &str)] = &[
+    (0, "instruction address misaligned"),
+    (1, "instruction access fault"),
+    (2, "illegal instruction"),
+    (3, "breakpoint"),
+    (4, "load address misaligned"),
+    (5, "load access fault"),
+    (6, "store address misaligned"),
+    (7, "store access fault"),
+    (8, "call from U mode"),
+    (9, "call from S mode"),
+    (11, "call from M mode"),
+    (12, "instruction page fault"),
+    (13, "load page fault"),
+    (15, "store page fault"),
+    (33, "supervisor software interrupt"),
+    (35, "machine software interrupt"),
+    (37, "supervisor timer interrupt"),
+    (39, "machine timer interrupt"),
+    (41, "supervisor external interrupt"),
+    (43, "machine external interrupt"),
+];
+
+/// Accesses to each device that was accessed.
+fn devices(text: &mut String, bus: &Bus) {
+    for window in bus.counts().iter().filter(|w| w.reads + w.writes > 0) {
+        let (name, base) = (window.name, window.base);
+        // Writing to a string cannot fail, here and below.
+        let _ = writeln!(
+            text,
+            "  {name:<16} {base:#012x} {:>12} reads {:>12} writes",
+            window.reads, window.writes
+        );
+    }
+}
+
+/// The monitor's `info`: where each hart is, and what the devices were asked.
+pub(super) fn info(shared: &Shared, bus: &Bus) -> String {
+    shared.slots.iter().for_each(|s| lock(s).view = None);
+    shared.stop_all();
+    let start = std::time::Instant::now();
+    let all_told = || shared.slots.iter().all(|s| lock(s).view.is_some());
+    while !all_told() && start.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut text = String::new();
+    for (n, slot) in shared.slots.iter().enumerate() {
+        let slot = lock(slot);
+        let _ = match &slot.view {
+            Some(v) => writeln!(
+                text,
+                "hart {n}: {:?}, {:?} mode, pc {:#018x}, {} instructions{}",
+                slot.status,
+                v.privilege,
+                v.pc,
+                v.icount,
+                if v.waits { ", waits" } else { "" }
+            ),
+            None => writeln!(text, "hart {n}: {:?}, busy", slot.status),
+        };
+    }
+    devices(&mut text, bus);
+    text
+}
+
+/// `--stats`: the ledger at the end of a run.
+pub(super) fn statistics(machine: &Machine) -> String {
+    let mut text = String::new();
+    let elapsed = machine.started.elapsed();
+    let total: u64 = machine.runners.iter().map(|r| r.hart.state.icount).sum();
+    let mips = total as f64 / elapsed.as_secs_f64().max(1e-9) / 1e6;
+    let _ = writeln!(
+        text,
+        "{total} instructions in {:.3} s: {mips:.0} million a second",
+        elapsed.as_secs_f64()
+    );
+    for runner in &machine.runners {
+        let (hart, code) = (&runner.hart, runner.interp.counts());
+        let _ = writeln!(
+            text,
+            "hart {}: {} instructions, {} code pages decoded, {} compared",
+            hart.id(),
+            hart.state.icount,
+            code.pages,
+            code.revalidations
+        );
+        for (n, name) in TRAPS {
+            match hart.trap_counts().get(*n) {
+                Some(0) | None => {}
+                Some(count) => {
+                    let _ = writeln!(text, "  {name:<32} {count:>12}");
+                }
+            }
+        }
+    }
+    text.push_str("devices:\n");
+    devices(&mut text, &machine.board.bus);
+    text
+}
