@@ -6,6 +6,7 @@
 //! hands it over.
 
 mod completions;
+mod disasm;
 mod failure;
 mod images;
 mod log;
@@ -51,6 +52,7 @@ debian:riscv64` for a real system.";
 enum Command {
     Run(Box<run::Args>),
     Images(images::Args),
+    Disasm(disasm::Args),
     Completions(completions::Args),
 }
 
@@ -74,6 +76,7 @@ pub fn main_with(words: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose),
         Command::Images(args) => images::run(args),
+        Command::Disasm(args) => disasm::run(args),
         Command::Completions(args) => completions::run(args),
     };
     match result {

@@ -387,6 +387,92 @@ pub fn labels(source: &Source) -> Result<Vec<(u64, String)>, LoadError> {
     Ok(labels)
 }
 
+/// A stretch of code in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// The section's name, or a description.
+    pub name: String,
+    /// The address of its first byte as the program sees it.
+    pub addr: u64,
+    /// Where it starts in the file, bytes; it lies in the file whole.
+    pub offset: u64,
+    /// Its length in bytes, not 0.
+    pub len: u64,
+}
+
+/// What a file marks as code: executable sections, or, where there are none,
+/// executable segments.
+///
+/// # Errors
+/// [`LoadError::WrongArch`], [`LoadError::Unsupported`], [`LoadError::Truncated`]
+/// and [`LoadError::Malformed`]; also for a file without code.
+pub fn code(source: &Source) -> Result<Vec<Code>, LoadError> {
+    let no_code = |what| LoadError::NoCode {
+        file: source.name().to_owned(),
+        what,
+    };
+    if !Elf::is_elf(&source.read_up_to(0, 4)?) {
+        return Err(no_code("is no ELF file"));
+    }
+    let header = header(source)?;
+    let mut codes = code_sections(source, &header)?;
+    if codes.is_empty() {
+        let segments = segments(source, &header)?.into_iter();
+        codes = segments
+            .filter(|s| s.executable && s.filesz > 0)
+            .map(|s| Code {
+                name: "executable segment".to_owned(),
+                addr: s.vaddr,
+                offset: s.offset,
+                len: s.filesz,
+            })
+            .collect();
+    }
+    if codes.is_empty() {
+        return Err(no_code("has no code"));
+    }
+    Ok(codes)
+}
+
+fn code_sections(source: &Source, header: &Header) -> Result<Vec<Code>, LoadError> {
+    let table = sections(source, header)?;
+    let table = pod::slice_from_all_bytes::<SectionHeader64<LE>>(&table)
+        .map_err(|()| source.truncated("section headers"))?;
+    let names = match table.get(usize::from(header.e_shstrndx.get(LE).0)) {
+        Some(names) if names.sh_size.get(LE) <= MAX_TABLE => {
+            source.read_up_to(names.sh_offset.get(LE), names.sh_size.get(LE))?
+        }
+        _ => Vec::new(),
+    };
+    let mut codes = Vec::new();
+    for section in table {
+        let executable = section.sh_flags.get(LE).contains(elf::SHF_EXECINSTR);
+        let len = section.sh_size.get(LE);
+        if section.sh_type.get(LE) != elf::SHT_PROGBITS || !executable || len == 0 {
+            continue;
+        }
+        let offset = section.sh_offset.get(LE);
+        if offset.checked_add(len).is_none_or(|end| end > source.len()) {
+            return Err(source.truncated("code's end"));
+        }
+        let name = string(&names, section.sh_name.get(LE));
+        codes.push(Code {
+            name: String::from_utf8_lossy(name).into_owned(),
+            addr: section.sh_addr.get(LE),
+            offset,
+            len,
+        });
+    }
+    Ok(codes)
+}
+
+/// The string at `at` of a string table; empty where there is none.
+fn string(table: &[u8], at: u32) -> &[u8] {
+    let tail = usize::try_from(at).ok().and_then(|at| table.get(at..));
+    tail.and_then(|tail| tail.split(|&b| b == 0).next())
+        .unwrap_or_default()
+}
+
 /// Calls `each` with the name of every defined symbol. A table too long to be
 /// worth it counts as absent.
 fn each_symbol(
@@ -395,8 +481,7 @@ fn each_symbol(
     mut each: impl FnMut(&[u8], &Sym64<LE>),
 ) -> Result<(), LoadError> {
     let sections = sections(source, header)?;
-    let (sections, _) = pod::slice_from_all_bytes::<SectionHeader64<LE>>(&sections)
-        .map(|s| (s, ()))
+    let sections = pod::slice_from_all_bytes::<SectionHeader64<LE>>(&sections)
         .map_err(|()| source.truncated("section headers"))?;
     let Some(table) = sections
         .iter()
@@ -428,11 +513,7 @@ fn each_symbol(
         .iter()
         .filter(|s| s.st_shndx.get(LE) != elf::SHN_UNDEF)
     {
-        let name = usize::try_from(symbol.st_name.get(LE))
-            .ok()
-            .and_then(|at| strings.get(at..));
-        let name = name.and_then(|tail| tail.split(|&b| b == 0).next());
-        each(name.unwrap_or_default(), symbol);
+        each(string(&strings, symbol.st_name.get(LE)), symbol);
     }
     Ok(())
 }

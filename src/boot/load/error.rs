@@ -45,6 +45,14 @@ pub enum LoadError {
         /// What to do about it, or nothing.
         hint: &'static str,
     },
+    /// No code to list.
+    #[error("{file} {what}; give a riscv64 ELF file with code in it")]
+    NoCode {
+        /// Path or description.
+        file: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// A program for another machine.
     #[error("{file} is {found}; this machine is riscv64, so give a riscv64 program or kernel")]
     WrongArch {

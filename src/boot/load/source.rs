@@ -12,17 +12,27 @@ use std::sync::Arc;
 use super::LoadError;
 
 /// Something to load, with the name errors call it by.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Source {
     name: String,
     data: Data,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Data {
     File { file: Arc<File>, len: u64 },
     Static(&'static [u8]),
     Owned(Arc<[u8]>),
+}
+
+impl std::fmt::Debug for Source {
+    /// Without the bytes, which may be megabytes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Source {
@@ -117,7 +127,7 @@ impl Source {
     ///
     /// # Errors
     /// [`LoadError::Read`] when the host cannot read.
-    pub(super) fn read_up_to(&self, offset: u64, len: u64) -> Result<Vec<u8>, LoadError> {
+    pub(crate) fn read_up_to(&self, offset: u64, len: u64) -> Result<Vec<u8>, LoadError> {
         let len = len.min(self.len().saturating_sub(offset));
         let mut bytes = Vec::new();
         self.reader(offset, len)
