@@ -72,6 +72,8 @@ fn what_was_restored_is_what_is_saved() {
             other.hart.restore_bytes(&bytes).expect("just written");
             assert_eq!(other.hart.state(), first);
             assert_eq!(other.hart.mode, rig.hart.mode);
+            assert_eq!(other.hart.mode.privilege, first.state.privilege);
+            assert_eq!(other.hart.pmp, crate::pmp::Rules::new(&first.state));
             assert_eq!(other.hart.save_bytes(), bytes);
         }
     }

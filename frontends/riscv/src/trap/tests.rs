@@ -40,7 +40,10 @@ fn exceptions_go_where_medeleg_says_and_never_down() {
         for mode in [Priv::U, Priv::S, Priv::M] {
             for delegated in [false, true] {
                 let mut rig = rig(mode);
-                let before = rig.hart.state.mstatus | mstatus::SIE | mstatus::MIE;
+                // With the bits set that the trap replaces, and without.
+                let stack = mstatus::SPP | mstatus::SPIE | mstatus::MPP | mstatus::MPIE;
+                let stack = if cause as u8 % 2 == 0 { stack } else { 0 };
+                let before = rig.hart.state.mstatus | mstatus::SIE | mstatus::MIE | stack;
                 rig.hart.state.mstatus = before;
                 rig.hart.state.medeleg = if delegated { 1 << cause as u8 } else { 0 };
                 rig.hart.deliver(Trap::new(cause, 0xabc));
@@ -50,13 +53,15 @@ fn exceptions_go_where_medeleg_says_and_never_down() {
                     let spp = if mode == Priv::S { mstatus::SPP } else { 0 };
                     assert_eq!((s.scause, s.sepc, s.stval), here);
                     assert_eq!((s.pc, s.privilege), (STVEC, Priv::S));
-                    assert_eq!(s.mstatus, before & !mstatus::SIE | mstatus::SPIE | spp);
+                    let kept = before & !(mstatus::SIE | mstatus::SPP);
+                    assert_eq!(s.mstatus, kept | mstatus::SPIE | spp);
                     assert_eq!((s.mcause, s.mepc, s.mtval), (0, 0, 0));
                 } else {
                     assert_eq!((s.mcause, s.mepc, s.mtval), here);
                     assert_eq!((s.pc, s.privilege), (MTVEC, Priv::M));
                     let mpp = (mode as u64) << mstatus::MPP_SHIFT;
-                    assert_eq!(s.mstatus, before & !mstatus::MIE | mstatus::MPIE | mpp);
+                    let kept = before & !(mstatus::MIE | mstatus::MPP);
+                    assert_eq!(s.mstatus, kept | mstatus::MPIE | mpp);
                     assert_eq!((s.scause, s.sepc, s.stval), (0, 0, 0));
                 }
                 assert_eq!(rig.hart.mode.privilege, rig.hart.state.privilege);
