@@ -1,6 +1,6 @@
 //! Exceptions and interrupts: their codes, and how they are delivered.
 //!
-//! Which interrupt is pending is [`crate::interrupts`]' business.
+//! Which interrupt is pending is `interrupts`' business.
 
 use crate::csr::{counters, mstatus};
 use crate::hart::Hart;

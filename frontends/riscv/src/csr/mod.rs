@@ -1,8 +1,8 @@
 //! Control and status registers (Priv. 2; Unpriv. "Zicsr").
 //!
-//! * [`table`]: one line a register: number, name, what it needs, what it does.
-//! * [`fields`]: their fields, by the manual's names.
-//! * [`legal`]: what each can hold (WARL), for writes and for restored states.
+//! * `table`: one line a register: number, name, what it needs, what it does.
+//! * `fields`: their fields, by the manual's names.
+//! * `legal`: what each can hold (WARL), for writes and for restored states.
 //!
 //! This module has the rules that hold for all of them: which exist, who may access
 //! them, what is read and written.

@@ -6,7 +6,6 @@ use crate::testing::{BASE, Rig, SIZE, leaf, pointer};
 
 /// A page of RAM that tables do not use.
 const PAGE_AT: u64 = BASE + 0x20_0000;
-const PBMT_NC: u64 = 1 << 61;
 const PBMT_BAD: u64 = 3 << 61;
 const ALL: u64 = V | R | W | X | A | D;
 

@@ -42,7 +42,7 @@ fn exceptions_go_where_medeleg_says_and_never_down() {
                 let mut rig = rig(mode);
                 // With the bits set that the trap replaces, and without.
                 let stack = mstatus::SPP | mstatus::SPIE | mstatus::MPP | mstatus::MPIE;
-                let stack = if cause as u8 % 2 == 0 { stack } else { 0 };
+                let stack = if cause as u8 & 1 == 0 { stack } else { 0 };
                 let before = rig.hart.state.mstatus | mstatus::SIE | mstatus::MIE | stack;
                 rig.hart.state.mstatus = before;
                 rig.hart.state.medeleg = if delegated { 1 << cause as u8 } else { 0 };
