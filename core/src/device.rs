@@ -29,7 +29,8 @@ pub trait Device: Send {
     /// Back to the state after power-on. Lines are lowered.
     fn reset(&mut self);
 
-    /// Time has come to the deadline that [`Device::deadline`] named.
+    /// Looks at the clock: called at the deadline that [`Device::deadline`] named, and
+    /// maybe at other times.
     fn expire(&mut self) {}
 
     /// When the device wants [`Device::expire`], in clock nanoseconds.

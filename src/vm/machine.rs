@@ -282,16 +282,10 @@ impl Machine {
         &self.timers
     }
 
-    /// Tells devices and harts whose time has come.
+    /// Has devices and harts look at the time.
     pub(super) fn expire(&mut self) {
-        let now = self.clock.now();
-        for device in &self.board.timed {
-            let mut device = lock(&**device);
-            if device.deadline().is_some_and(|t| t <= now) {
-                device.expire();
-            }
-        }
-        self.timers.fire(now, &self.board.lines);
+        self.board.timed.iter().for_each(|device| lock(&**device).expire());
+        self.timers.fire(self.clock.now(), &self.board.lines);
     }
 
     /// When to call [`Machine::expire`] next.
