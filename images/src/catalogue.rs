@@ -162,10 +162,13 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Looks up an environment variable; those set to nothing count as absent.
+pub(crate) type Variables = Box<dyn Fn(&str) -> Option<String>>;
+
 /// What of the host bears on fetching; tests have their own.
 pub(crate) struct Host {
     pub(crate) etc_apt: PathBuf,
-    pub(crate) variable: fn(&str) -> Option<String>,
+    pub(crate) variable: Variables,
     pub(crate) verifier: Verifier,
     pub(crate) patience: Patience,
 }
@@ -174,7 +177,7 @@ impl Host {
     fn here() -> Host {
         Host {
             etc_apt: PathBuf::from("/etc/apt"),
-            variable: environment,
+            variable: Box::new(environment),
             verifier: Verifier::of_host(),
             patience: Patience::default(),
         }
@@ -193,7 +196,7 @@ pub(crate) fn fetch_on(name: &str, options: &Options<'_>, host: &Host) -> Result
                 .collect::<Vec<_>>()
                 .join(", "),
         })?;
-    let cache = Cache::locate(options.cache_dir.as_deref(), host.variable)?;
+    let cache = Cache::locate(options.cache_dir.as_deref(), &host.variable)?;
     let recipe = Sha256::of(&initramfs::recipe());
     let ready = || {
         cache
@@ -284,7 +287,7 @@ impl Work<'_> {
 
     fn try_mirrors(&self) -> Result<Image, Error> {
         let conf = Conf::read(&self.host.etc_apt);
-        let client = Client::new(Proxies::new(conf, self.host.variable), self.host.patience);
+        let client = Client::new(Proxies::new(conf, &self.host.variable), self.host.patience);
         let mirrors = self.mirrors()?;
         let mut attempts = Vec::new();
         for mirror in &mirrors {

@@ -11,6 +11,7 @@ mod mode {
     pub(super) const REGULAR: u32 = 0o100_000;
     pub(super) const SYMLINK: u32 = 0o120_000;
     pub(super) const CHARACTER: u32 = 0o020_000;
+    pub(super) const FIFO: u32 = 0o010_000;
 }
 
 /// Collects entries in memory; everything belongs to root and dates from the
@@ -47,6 +48,11 @@ impl Archive {
         self.entry(path, mode::CHARACTER | permissions, (major, minor), &[]);
     }
 
+    /// A named pipe.
+    pub fn fifo(&mut self, path: &str, permissions: u32) {
+        self.entry(path, mode::FIFO | permissions, (0, 0), &[]);
+    }
+
     /// The finished archive, its length a multiple of 512 bytes.
     pub fn finish(mut self) -> Vec<u8> {
         self.inode = 0;
@@ -64,7 +70,11 @@ impl Archive {
     }
 
     fn header(&mut self, path: &str, mode: u32, device: (u32, u32), length: u32) {
-        let links = if mode & mode::DIRECTORY != 0 { 2 } else { 1 };
+        let links = if mode & mode::DIRECTORY == mode::DIRECTORY {
+            2
+        } else {
+            1
+        };
         let name_length = u32::try_from(path.len() + 1).expect("paths are short and our own");
         let fields = [
             self.inode,

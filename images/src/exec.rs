@@ -26,6 +26,9 @@ pub fn exec_overlay(command: &[u8]) -> Vec<u8> {
     let mut archive = Archive::new();
     archive.directory("isoform", 0o755);
     archive.file(COMMAND_PATH.trim_start_matches('/'), 0o644, command);
+    // For /init, which puts them between the command and the ports.
+    archive.fifo("isoform/out", 0o600);
+    archive.fifo("isoform/err", 0o600);
     archive.finish()
 }
 

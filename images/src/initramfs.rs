@@ -13,6 +13,21 @@ use crate::unpack::{deb_files, read_whole};
 /// `/init`, which runs in the guest.
 const INIT: &str = include_str!("../guest/init.sh");
 
+/// What /init mounts first. The options are those of Debian's own initramfs.
+const FSTAB: &str = "\
+proc /proc proc nosuid,nodev,noexec 0 0
+sysfs /sys sysfs nosuid,nodev,noexec 0 0
+devtmpfs /dev devtmpfs nosuid,mode=0755 0 0
+tmpfs /run tmpfs nosuid,nodev,mode=0755 0 0
+tmpfs /tmp tmpfs nosuid,nodev 0 0
+";
+
+/// What it mounts below /dev, once there are places for it.
+const FSTAB_DEV: &str = "\
+devpts /dev/pts devpts nosuid,noexec,gid=5,mode=620,ptmxmode=666 0 0
+tmpfs /dev/shm tmpfs nosuid,nodev 0 0
+";
+
 /// Goes into the recipe's hash: counts up when an image is built otherwise from
 /// the same packages.
 const RECIPE_VERSION: &str = "1";
@@ -63,7 +78,7 @@ pub struct Kernel {
 /// Everything that decides how packages become an initramfs; two equal recipes
 /// make equal images of equal packages.
 pub fn recipe() -> Vec<u8> {
-    [RECIPE_VERSION, INIT, &WANTED.join(" ")]
+    [RECIPE_VERSION, INIT, FSTAB, FSTAB_DEV, &WANTED.join(" ")]
         .join("\0")
         .into_bytes()
 }
@@ -160,9 +175,11 @@ fn add_skeleton(archive: &mut Archive, title: &str) {
     ] {
         archive.symlink(path, target);
     }
+    add_dev_template(archive);
     // The kernel opens /dev/console for /init before devtmpfs is mounted.
     archive.character_device("dev/console", 0o600, 5, 1);
     archive.character_device("dev/null", 0o666, 1, 3);
+    archive.file("etc/fstab", 0o644, FSTAB.as_bytes());
     archive.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
     archive.file("etc/group", 0o644, b"root:x:0:\ntty:x:5:\n");
     archive.file("etc/hosts", 0o644, b"127.0.0.1 localhost isoform\n");
@@ -171,6 +188,26 @@ fn add_skeleton(archive: &mut Archive, title: &str) {
         0o644,
         format!("{title}\n").as_bytes(),
     );
+}
+
+/// What /init copies into /dev when devtmpfs is there.
+fn add_dev_template(archive: &mut Archive) {
+    for path in [
+        "lib/isoform",
+        "lib/isoform/dev",
+        "lib/isoform/dev/pts",
+        "lib/isoform/dev/shm",
+    ] {
+        archive.directory(path, 0o755);
+    }
+    archive.symlink("lib/isoform/dev/fd", "/proc/self/fd");
+    for (number, name) in ["stdin", "stdout", "stderr"].iter().enumerate() {
+        archive.symlink(
+            &format!("lib/isoform/dev/{name}"),
+            &format!("/proc/self/fd/{number}"),
+        );
+    }
+    archive.file("lib/isoform/fstab.dev", 0o644, FSTAB_DEV.as_bytes());
 }
 
 fn add_modules(archive: &mut Archive, version: &str, modules: &[Module]) {

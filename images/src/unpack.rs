@@ -45,6 +45,9 @@ pub fn deb_files(
             long_name = Some(read_long_name(&mut entry).map_err(malformed)?);
             continue;
         }
+        if kind.is_gnu_longlink() {
+            continue;
+        }
         let raw = long_name
             .take()
             .unwrap_or_else(|| entry.path_bytes().into_owned());

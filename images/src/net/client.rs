@@ -152,11 +152,10 @@ impl Client {
         request.call().map_err(|e| {
             let via =
                 proxy.map(|proxy| format!(" (through the proxy {})", without_password(&proxy)));
-            let cause = match e {
-                ureq::Error::Io(e) => describe(&e),
-                other => other.to_string(),
-            };
-            unreachable(url, &format!("{cause}{}", via.unwrap_or_default()))
+            unreachable(
+                url,
+                &format!("{}{}", describe_request(&e), via.unwrap_or_default()),
+            )
         })
     }
 
@@ -191,12 +190,28 @@ impl Client {
 
 /// What went wrong while a body was read, in few words.
 pub(super) fn describe(error: &io::Error) -> String {
+    if let Some(inner) = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<ureq::Error>())
+    {
+        return describe_request(inner);
+    }
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "the connection ended too early".to_owned(),
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-            "the server stopped sending".to_owned()
-        }
         _ => error.to_string(),
+    }
+}
+
+fn describe_request(error: &ureq::Error) -> String {
+    use ureq::Timeout;
+    match error {
+        ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+            "no connection in time".to_owned()
+        }
+        ureq::Error::Timeout(_) => "the server stopped sending".to_owned(),
+        ureq::Error::Io(e) => describe(e),
+        ureq::Error::HostNotFound => "there is no host of that name".to_owned(),
+        other => other.to_string(),
     }
 }
 

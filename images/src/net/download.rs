@@ -127,8 +127,8 @@ impl<'a> Transfer<'a> {
     /// Attempts until everything is there or nothing comes any more.
     fn run(&mut self, step: &Step<'_>) -> Result<(), Error> {
         let mut fruitless = 0;
+        let mut furthest = self.got;
         while self.got < self.wanted.size {
-            let before = self.got;
             let Err(error) = self.attempt(step) else {
                 continue;
             };
@@ -140,7 +140,14 @@ impl<'a> Transfer<'a> {
                         ..
                     }
                 );
-            fruitless = if self.got > before { 0 } else { fruitless + 1 };
+            // Measured by the furthest point ever reached: attempts that start over
+            // and break at the same place would otherwise go on for ever.
+            fruitless = if self.got > furthest {
+                0
+            } else {
+                fruitless + 1
+            };
+            furthest = furthest.max(self.got);
             if !may_pass || fruitless >= FRUITLESS_ATTEMPTS {
                 return Err(self.give_up(error));
             }
@@ -157,6 +164,8 @@ impl<'a> Transfer<'a> {
                 size: self.wanted.size,
                 reason,
             },
+            // Started over, and again the file ended before the place to go on from.
+            Error::Status { status: 416, .. } => self.wrong_size("shorter"),
             other => other,
         }
     }
