@@ -428,4 +428,23 @@ mod tests {
         assert!(append("a\0b").is_err());
         assert!(append(&"x".repeat(MAX_APPEND + 1)).is_err());
     }
+
+    proptest::proptest! {
+        /// Whatever is typed is read or refused.
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-z0-9=,:.-]{0,24}|.{0,24}") {
+            let _ = (machine(&text), cpu(&text), clock(&text), serial(&text), bios(&text));
+            let _ = (timeout(&text), append(&text), drive::drive(&text));
+            if let Ok(size) = size::memory(&text) {
+                assert!((size::MIN_MEMORY..=size::MAX_MEMORY).contains(&size));
+            }
+        }
+
+        /// A name with commas survives `--drive`.
+        #[test]
+        fn doubled_commas_give_any_name_back(name in "[a-z,./=]{1,20}") {
+            let spec = drive::drive(&format!("file={},readonly=on", name.replace(',', ",,")));
+            assert_eq!(spec.map(|d| (d.file, d.readonly)), Ok((name.into(), true)));
+        }
+    }
 }

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     if let Ok(role) = std::env::var(ROLE) {
         return child(&role);
     }
-    let cases: [(&str, fn()); 10] = [
+    let cases: [(&str, fn()); 11] = [
         (
             "raw_while_it_runs_and_restored_at_the_end",
             raw_while_it_runs,
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         ("keys_reach_the_guest", keys_reach_the_guest),
         ("the_monitor_answers", the_monitor_answers),
         ("a_pipe_passes_ctrl_a", a_pipe_passes_ctrl_a),
+        ("the_program_with_its_own_guest", the_program),
     ];
     let wanted: Vec<String> = std::env::args()
         .skip(1)
@@ -131,10 +132,11 @@ fn child_command(role: &str) -> Command {
 
 impl Session {
     fn start(role: &str) -> Session {
-        Session::start_with(child_command(role))
+        Session::start_with(child_command(role), "ready")
     }
 
-    fn start_with(mut command: Command) -> Session {
+    /// Starts `command` and waits until it writes `ready`.
+    fn start_with(mut command: Command, ready: &str) -> Session {
         let (master, peer) = pseudo_terminal();
         let before = settings(&peer);
         let end = || Stdio::from(peer.try_clone().expect("a duplicate"));
@@ -151,7 +153,7 @@ impl Session {
             child,
             seen: Vec::new(),
         };
-        session.expect("ready");
+        session.expect(ready);
         session
     }
 
@@ -298,7 +300,7 @@ fn ignored_signals() {
         .args(["-c", "trap '' HUP; exec \"$0\""])
         .arg(exe)
         .env(ROLE, "wait");
-    let mut session = Session::start_with(shell);
+    let mut session = Session::start_with(shell, "ready");
     session.signal(Signal::HUP);
     session.keys(b"still");
     session.expect("[still]");
@@ -361,4 +363,20 @@ fn a_pipe_passes_ctrl_a() {
     );
     child.kill().expect("it still runs");
     child.wait().expect("it is ours");
+}
+
+/// Guest, monitor, restart and the way out, in the program itself.
+fn the_program() {
+    const GREETING: &str = "Type help";
+    let mut program = Command::new(env!("CARGO_BIN_EXE_isoform"));
+    program.arg("run");
+    let mut session = Session::start_with(program, GREETING);
+    assert!(session.is_raw());
+    session.keys(b"\x01cinfo\r");
+    session.expect("hart 0");
+    session.seen.clear();
+    session.keys(b"reset\r\x01c");
+    session.expect(GREETING);
+    session.keys(b"\x01x");
+    assert_eq!(session.end().code(), Some(0));
 }

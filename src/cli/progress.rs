@@ -49,10 +49,14 @@ impl Reporter {
     }
 }
 
+/// Templates, in indicatif's terms.
+const KNOWN_SIZE: &str = "{wide_msg} {bar:24} {bytes:>10}/{total_bytes:10} {eta:>4}";
+const UNKNOWN_SIZE: &str = "{wide_msg} {spinner} {bytes:>10}";
+
 fn bar(what: &str, total: Option<u64>) -> ProgressBar {
     let template = match total {
-        Some(_) => "{wide_msg} {bar:24} {bytes:>10}/{total_bytes:10} {eta:>4}",
-        None => "{wide_msg} {spinner} {bytes:>10}",
+        Some(_) => KNOWN_SIZE,
+        None => UNKNOWN_SIZE,
     };
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -115,6 +119,36 @@ impl Progress for Reporter {
             },
             Form::Lines { .. } => eprintln!("{message}"),
             Form::Silent => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_good_ones() {
+        for template in [KNOWN_SIZE, UNKNOWN_SIZE] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+
+    /// In every form, steps may follow one another and advance beyond their size.
+    #[test]
+    fn any_sequence_of_steps_is_shown() {
+        let bars = Form::Bars(RefCell::new(None));
+        for form in [bars, Form::Silent, Reporter::new().form] {
+            let reporter = Reporter { form };
+            reporter.advance(1);
+            reporter.begin("one", Some(10));
+            reporter.line("a line");
+            reporter.advance(u64::MAX);
+            reporter.finish();
+            reporter.begin("two", None);
+            reporter.advance(5);
+            reporter.finish();
+            reporter.finish();
         }
     }
 }

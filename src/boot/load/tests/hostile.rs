@@ -1,11 +1,18 @@
 //! Files that lie. Nothing here may panic, hang or take memory without bound.
 
+use std::sync::OnceLock;
+
 use proptest::prelude::*;
 
 use super::*;
 
 /// One of each form, small.
-fn samples() -> Vec<Vec<u8>> {
+fn samples() -> &'static [Vec<u8>] {
+    static SAMPLES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    SAMPLES.get_or_init(make_samples)
+}
+
+fn make_samples() -> Vec<Vec<u8>> {
     let mut program = elf(vec![
         load_at(BASE, &[0x13; 48]),
         load_at(BASE + 0x1000, b"data"),
@@ -30,7 +37,7 @@ fn samples() -> Vec<Vec<u8>> {
 #[test]
 fn cut_off_at_every_length() {
     for whole in samples() {
-        let end = exercise(&whole).expect("a good file").extent.end;
+        let end = exercise(whole).expect("a good file").extent.end;
         for len in 0..whole.len() {
             match exercise(&whole[..len]) {
                 // An Image does not say how long its file is, and what follows a
@@ -61,7 +68,7 @@ proptest! {
         which in 0..8_usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let mut bytes = samples().swap_remove(which);
+        let mut bytes = samples()[which].clone();
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;
@@ -77,7 +84,7 @@ proptest! {
             u64::MAX, u64::MAX - 1, u64::MAX - 4095,
         ][..])), 1..4),
     ) {
-        let mut bytes = samples().swap_remove(0);
+        let mut bytes = samples()[0].clone();
         for (field, value) in fields {
             put(&mut bytes, 16 + 8 * field, &value.to_le_bytes());
         }
