@@ -319,6 +319,10 @@ pub trait Ops {
     /// The bits of a floating-point value.
     fn bits(&mut self, f: Self::F) -> Self::V;
     /// A floating-point value with these bits.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "`self` is the form of execution, not the value converted"
+    )]
     fn from_bits(&mut self, v: Self::V) -> Self::F;
 
     // --- integer arithmetic
