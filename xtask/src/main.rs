@@ -3,9 +3,18 @@
 //! Each chore is a module with a clap `Args` struct and a `run` function; this
 //! file only dispatches. A new chore is a module, a line in [`Chore`] and a line
 //! in [`main`]. Chores install nothing: a tool that is missing is reported as a
-//! skip, by name.
+//! skip, by name ([`skips`]).
+//!
+//! The crate depends on nothing of Isoform, so that it is built in seconds; what
+//! needs the product runs it.
 
+mod bench;
+mod man;
+mod process;
 mod roms;
+mod skips;
+mod soak;
+mod test;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,11 +34,23 @@ enum Chore {
     /// Build the guest programs of test-roms, compare them with the committed
     /// ones, or try them on QEMU
     Roms(roms::Args),
+    /// Check everything: formatting, lints, tests, documents, guests
+    Test(test::Args),
+    /// The long forms of the tests: many seeds, many repetitions, fuzzing
+    Soak(soak::Args),
+    /// Measure: decoder, interpreter, TLB, boot; or side by side with peers
+    Bench(bench::Args),
+    /// Write the manual pages
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().chore {
         Chore::Roms(args) => roms::run(&args),
+        Chore::Test(args) => test::run(&args),
+        Chore::Soak(args) => soak::run(&args),
+        Chore::Bench(args) => bench::run(&args),
+        Chore::Man(args) => man::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,9 +65,4 @@ fn main() -> ExitCode {
 fn repository() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask).to_path_buf()
-}
-
-/// Say on standard output that `what` was not done, and why. Skips are never silent.
-fn skipped(what: &str, why: &str) {
-    println!("skipped: {what}: {why}");
 }

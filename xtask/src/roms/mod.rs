@@ -12,12 +12,13 @@ mod build;
 mod manifest;
 mod qemu;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use build::Compiler;
-use manifest::{Manifest, Rom};
+use manifest::{Kind, Manifest, Rom};
+pub(crate) use qemu::QEMU;
 
 /// What to do with the guest programs; without a flag, build and install them.
 #[derive(clap::Args)]
@@ -37,8 +38,8 @@ pub(crate) struct Args {
 
 /// Carry out `cargo xtask roms`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let folder = crate::repository().join("test-roms");
-    let manifest = Manifest::read(&folder.join("roms.toml"))?;
+    let folder = folder();
+    let manifest = manifest()?;
     let roms = select(&manifest, &args.names)?;
     if args.list {
         for rom in roms {
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return qemu::verify(&folder, &manifest, &roms);
     }
     let Some(compiler) = Compiler::find() else {
-        crate::skipped("roms", &format!("no {}gcc on this machine", build::PREFIX));
+        crate::skips::note("roms", &format!("no {}gcc on this machine", build::PREFIX));
         return Ok(());
     };
     if args.check && compiler.version() != manifest.compiler {
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             manifest.compiler,
             compiler.version()
         );
-        crate::skipped("roms --check", &why);
+        crate::skips::note("roms --check", &why);
         return Ok(());
     }
     if args.check {
@@ -67,6 +68,55 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         install(&compiler, &folder, &roms)
     }
+}
+
+/// `cargo xtask roms --check` of all programs.
+pub(crate) fn check_all() -> Result<()> {
+    run(&Args {
+        check: true,
+        qemu: false,
+        list: false,
+        names: Vec::new(),
+    })
+}
+
+/// `cargo xtask roms --qemu` of all programs.
+pub(crate) fn verify_all() -> Result<()> {
+    run(&Args {
+        check: false,
+        qemu: true,
+        list: false,
+        names: Vec::new(),
+    })
+}
+
+/// The names of the programs to measure with.
+pub(crate) fn benches() -> Result<Vec<String>> {
+    let roms = manifest()?.roms.into_iter();
+    Ok(roms
+        .filter(|rom| rom.kind == Kind::Bench)
+        .map(|rom| rom.name)
+        .collect())
+}
+
+/// The tests for several harts, and how many each needs.
+pub(crate) fn on_several_harts() -> Result<Vec<(String, u32)>> {
+    let roms = manifest()?.roms.into_iter();
+    let several = roms.filter(|rom| rom.kind == Kind::Test && rom.harts > 1);
+    Ok(several.map(|rom| (rom.name, rom.harts)).collect())
+}
+
+/// Where a program's committed ELF is.
+pub(crate) fn elf(name: &str) -> PathBuf {
+    folder().join("bin").join(format!("{name}.elf"))
+}
+
+fn folder() -> PathBuf {
+    crate::repository().join("test-roms")
+}
+
+fn manifest() -> Result<Manifest> {
+    Manifest::read(&folder().join("roms.toml"))
 }
 
 /// The programs named, or all of them when no name is given.

@@ -1,0 +1,126 @@
+//! A board with all its devices and one hart, in a state that nobody outlives.
+
+use std::sync::{Arc, Mutex};
+
+use isoform::board::{Board, Connections, Slot};
+use isoform::config::{MachineConfig, MachineOptions, VirtioMmio};
+use isoform_core::Clock;
+use isoform_devices::virtio::Doorbell;
+use isoform_devices::virtio::blk::{BlkConfig, BlockRequest};
+use isoform_devices::virtio::console::PortConfig;
+use isoform_memory::WriteEpoch;
+use isoform_riscv::{Cpu, Hart, TimerService, Wiring};
+
+/// Start of RAM.
+pub(crate) const RAM_BASE: u64 = 0x8000_0000;
+/// Bytes of RAM.
+pub(crate) const RAM_SIZE: u64 = 16 << 20;
+
+/// Time stands still.
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> u64 {
+        1_000_000
+    }
+    fn epoch(&self) -> u64 {
+        1_700_000_000
+    }
+}
+
+struct NoTimer;
+
+impl TimerService for NoTimer {
+    fn arm(&self, _: usize, _: Option<u64>) {}
+}
+
+/// Which queues rang.
+#[derive(Clone, Default)]
+pub(crate) struct Bells(Arc<Mutex<Vec<(usize, u16)>>>);
+
+struct Bell(usize, Bells);
+
+impl Doorbell for Bell {
+    fn ring(&self, queue: u16) {
+        self.1.0.lock().expect("nobody panics with it").push((self.0, queue));
+    }
+}
+
+/// A board, and what reached the outside.
+pub(crate) struct Rig {
+    pub(crate) board: Board,
+    bells: Bells,
+    requests: Arc<Mutex<Vec<BlockRequest>>>,
+}
+
+impl Rig {
+    /// A board with a disk, a console of two ports and an entropy device.
+    pub(crate) fn new(legacy: bool) -> Self {
+        let (bells, requests) = (Bells::default(), Arc::new(Mutex::new(Vec::new())));
+        let virtio_mmio = if legacy { VirtioMmio::Legacy } else { VirtioMmio::Modern };
+        let config = MachineConfig {
+            memory: RAM_SIZE,
+            machine: MachineOptions { virtio_mmio },
+            ..MachineConfig::default()
+        };
+        let disk = BlkConfig {
+            capacity: 64,
+            read_only: false,
+            block_size: 512,
+            serial: "fuzz".into(),
+        };
+        let port = |name: &str, is_console| PortConfig {
+            name: name.into(),
+            is_console,
+            sink: Box::new(|_: &[u8]| {}),
+        };
+        let (rung, asked) = (bells.clone(), requests.clone());
+        let submit = move |request| asked.lock().expect("nobody panics with it").push(request);
+        let connections = Connections {
+            clock: Arc::new(Still),
+            serial: Box::new(|_: &[u8]| {}),
+            outcome: Box::new(|_| {}),
+            deadline_changed: Arc::new(|| {}),
+            doorbell: Box::new(move |slot| Arc::new(Bell(slot, rung.clone()))),
+            slots: vec![
+                (0, Slot::Blk(disk, Box::new(submit))),
+                (1, Slot::Console(vec![port("", true), port("fuzz", false)])),
+                (2, Slot::Rng(Box::new(|bytes: &mut [u8]| bytes.fill(0x5a)))),
+            ],
+        };
+        let board = Board::new(&config, connections).expect("a board without options");
+        Self { board, bells, requests }
+    }
+
+    /// A hart on this board.
+    pub(crate) fn hart(&self, firmware: bool) -> Hart {
+        let lines = self.board.lines[0].clone();
+        let wiring = Wiring {
+            bus: self.board.bus.clone(),
+            epoch: Arc::new(WriteEpoch::new([lines.attention().clone()])),
+            lines,
+            timebase: self.board.timebase.clone(),
+            timers: Arc::new(NoTimer),
+            firmware,
+        };
+        let cpu = Cpu::with([]).expect("the default CPU");
+        Hart::new(0, cpu, RAM_BASE, wiring)
+    }
+
+    /// Does what the run loop would: doorbells, and requests to the disk.
+    pub(crate) fn work(&self) {
+        let rung = std::mem::take(&mut *self.bells.0.lock().expect("nobody panics with it"));
+        for (slot, queue) in rung {
+            if let Some((_, device)) = self.board.slots.iter().find(|(n, _)| *n == slot) {
+                device.lock().expect("no panic").process(queue);
+            }
+        }
+    }
+
+    /// Ends a disk request: well, badly or with too much.
+    pub(crate) fn complete(&self, id: u64, answer: &[u8], well: bool) {
+        self.requests.lock().expect("nobody panics with it").pop();
+        let result = if well { Ok(answer.to_vec()) } else { Err(isoform_devices::virtio::blk::IoError) };
+        self.board.disks[0].1.lock().expect("no panic").complete(id, result);
+    }
+}

@@ -1,0 +1,193 @@
+//! The guest programs of `test-roms`, each run by the built program, through every
+//! backend and under both clocks, with the machine and the verdict that
+//! `test-roms/roms.toml` names.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+/// All backends there are.
+const BACKENDS: &[&str] = &["interp"];
+/// Both clocks.
+const CLOCKS: &[&str] = &["host", "insn"];
+/// What a program may take; it is seconds on an idle machine.
+const PATIENCE: &str = "180";
+/// What `isoform run` exits with when `--timeout` ends it.
+const TIMED_OUT: i32 = 124;
+
+/// What is read of the list here; `xtask/src/roms/manifest.rs` documents all of it.
+#[derive(Deserialize)]
+struct Manifest {
+    #[serde(rename = "rom")]
+    roms: Vec<Rom>,
+}
+
+#[derive(Deserialize)]
+struct Rom {
+    name: String,
+    kind: String,
+    #[serde(default = "one")]
+    harts: u32,
+    #[serde(default)]
+    exit: i32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("test-roms")
+}
+
+fn roms(kind: &str) -> Vec<Rom> {
+    let text = std::fs::read_to_string(folder().join("roms.toml")).expect("roms.toml");
+    let manifest: Manifest = toml::from_str(&text).expect("a list of programs");
+    let roms: Vec<_> = manifest
+        .roms
+        .into_iter()
+        .filter(|rom| rom.kind == kind)
+        .collect();
+    assert!(!roms.is_empty(), "no program of kind {kind}");
+    roms
+}
+
+/// One way to run one program.
+struct Run<'a> {
+    rom: &'a Rom,
+    backend: &'a str,
+    clock: &'a str,
+}
+
+/// Every program in every form.
+fn runs<'a>(roms: &'a [Rom], clocks: &'a [&str]) -> Vec<Run<'a>> {
+    let forms = BACKENDS
+        .iter()
+        .flat_map(|backend| clocks.iter().map(move |clock| (*backend, *clock)));
+    forms
+        .flat_map(|(backend, clock)| {
+            roms.iter().map(move |rom| Run {
+                rom,
+                backend,
+                clock,
+            })
+        })
+        .collect()
+}
+
+impl Run<'_> {
+    fn name(&self) -> String {
+        format!("{} ({}, {})", self.rom.name, self.backend, self.clock)
+    }
+
+    fn output(&self, timeout: &str, more: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_isoform"))
+            .arg("run")
+            .arg(folder().join("bin").join(format!("{}.elf", self.rom.name)))
+            .args(["--smp", &self.rom.harts.to_string()])
+            .args(["--backend", self.backend, "--clock", self.clock])
+            .args(["--serial", "null", "--memory", "256M", "--timeout", timeout])
+            .args(more)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts")
+    }
+}
+
+/// Does `check` for every run, two at a time, and fails with all that went wrong.
+fn all(runs: &[Run<'_>], check: impl Fn(&Run<'_>) -> Result<(), String> + Sync) {
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let start = Instant::now();
+            let result = check(run);
+            println!("{:<40} {:>6} ms", run.name(), start.elapsed().as_millis());
+            if let Err(why) = result {
+                wrong
+                    .lock()
+                    .expect("nobody panics with it")
+                    .push(format!("{}: {why}", run.name()));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    let wrong = wrong.into_inner().expect("nobody panics with it");
+    assert!(
+        wrong.is_empty(),
+        "{} of {} failed:\n{}",
+        wrong.len(),
+        runs.len(),
+        wrong.join("\n")
+    );
+}
+
+/// Runs to its end, with the exit status of the list.
+fn verdict(run: &Run<'_>) -> Result<(), String> {
+    let output = run.output(PATIENCE, &[]);
+    if output.status.code() == Some(run.rom.exit) {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!(
+        "{}, not {}; it said: {said}",
+        output.status, run.rom.exit
+    ))
+}
+
+#[test]
+fn tests_give_their_verdict() {
+    all(&runs(&roms("test"), CLOCKS), verdict);
+}
+
+/// They check what they computed.
+#[test]
+fn benches_compute_what_they_should() {
+    all(&runs(&roms("bench"), &["host"]), verdict);
+}
+
+/// A guest that has lost its way stays its own problem: the program neither fails
+/// nor hangs, and tells what the guest did.
+#[test]
+fn endless_programs_are_survived() {
+    all(&runs(&roms("endless"), CLOCKS), |run| {
+        let start = Instant::now();
+        let output = run.output("1", &["--stats"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() != Some(TIMED_OUT) {
+            return Err(format!("{}, not a timeout; it said: {said}", output.status));
+        }
+        if start.elapsed() > Duration::from_secs(30) {
+            return Err(format!("a timeout of 1 s took {:?}", start.elapsed()));
+        }
+        let told = |what: &str| said.contains(what);
+        if !told("fault") && !told("illegal instruction") && !told("misaligned") {
+            return Err(format!("--stats does not tell of its traps: {said}"));
+        }
+        Ok(())
+    });
+}
+
+/// The check can fail: a program that fails on purpose is not taken for a pass.
+#[test]
+fn a_failure_is_seen() {
+    let rom = Rom {
+        name: "fails".into(),
+        kind: "test".into(),
+        harts: 1,
+        exit: 0,
+    };
+    let result = verdict(&Run {
+        rom: &rom,
+        backend: "interp",
+        clock: "host",
+    });
+    assert!(result.is_err_and(|why| why.contains('6')));
+}

@@ -1,0 +1,29 @@
+//! `cargo xtask man`: the manual pages, one for the program and one for each
+//! subcommand. They come from the same definition as `--help`, by way of
+//! `examples/man.rs`, which is linked with the product; this crate is not.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::process;
+
+/// Where the pages go.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The folder to write to; made if it is not there [default: man, where cargo
+    /// puts what it builds]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+/// Carries out `cargo xtask man`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let here = std::env::current_dir()?;
+    let folder = match &args.out {
+        Some(folder) => here.join(folder),
+        None => process::target().join("man"),
+    };
+    let words = ["--quiet", "--package", "isoform", "--example", "man", "--"];
+    process::visible(process::cargo_release("run", &words).arg(folder))
+}
