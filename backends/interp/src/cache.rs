@@ -157,32 +157,38 @@ impl Cache {
         index
     }
 
-    /// Decodes the instruction at `slot` and some that follow. `None` where it goes on
+    /// Whether the instruction at `slot` is decoded.
+    #[inline]
+    pub(crate) fn is_decoded(&self, index: usize, slot: usize) -> bool {
+        self.code(index)
+            .and_then(|code| code.get(slot))
+            .is_some_and(|insn| insn.op != 0)
+    }
+
+    /// Puts an instruction where one is decoded, or a default one to forget it.
+    pub(crate) fn put(&mut self, index: usize, slot: usize, insn: Insn) {
+        if let Some(place) = self.code.get_mut(index * SLOTS + slot) {
+            *place = insn;
+        }
+    }
+
+    /// Decodes the instruction at `slot` and some that follow. False where it goes on
     /// in the next page.
     #[cold]
     #[inline(never)]
-    pub(crate) fn decode<G: Guest>(
-        &mut self,
-        guest: &G,
-        index: usize,
-        slot: usize,
-    ) -> Option<Insn> {
+    pub(crate) fn decode<G: Guest>(&mut self, guest: &G, index: usize, slot: usize) -> bool {
         let bytes = &self.bytes[index * PAGE..][..PAGE];
         let code = &mut self.code[index * SLOTS..][..SLOTS];
         let step = G::ALIGN as usize;
-        let mut first = None;
         let mut at = slot * step;
         for _ in 0..AHEAD {
-            let Some(place) = code.get_mut(at / step) else {
-                break;
-            };
-            let Some(insn) = guest.decode(&bytes[at..]) else {
+            let decoded = bytes.get(at..).and_then(|bytes| guest.decode(bytes));
+            let (Some(place), Some(insn)) = (code.get_mut(at / step), decoded) else {
                 break;
             };
             *place = insn;
-            first = first.or(Some(insn));
             at += G::length(insn) as usize;
         }
-        first
+        at != slot * step
     }
 }

@@ -15,8 +15,8 @@ mod cache;
 mod ops;
 
 use cache::Cache;
-use isoform_core::{Exit, Guest};
-use ops::Machine;
+use isoform_core::{Exit, Guest, Insn};
+use ops::{Machine, Stop};
 
 /// Instructions between two looks at the attention word: some microseconds.
 const UNIT: u64 = 512;
@@ -84,34 +84,44 @@ impl Interp {
             }
         };
         let index = self.cache.find(guest, id, &mut self.bytes);
-        let page = guest.pc() & !0xfff;
-        let mut m = Machine::new(guest, limit);
+        let slot = ((guest.pc() & 0xfff) / G::ALIGN) as usize;
+        if self.cache.is_decoded(index, slot) || self.cache.decode(guest, index, slot) {
+            return self.execute(guest, index, limit);
+        }
+        // It goes on in the next page, which may be another the next time.
+        match guest.fetch_straddling() {
+            Ok(insn) => {
+                self.cache.put(index, slot, insn);
+                let done = self.execute(guest, index, 1);
+                self.cache.put(index, slot, Insn::default());
+                done
+            }
+            Err(trap) => {
+                guest.advance(1);
+                guest.deliver(trap);
+                1
+            }
+        }
+    }
+
+    /// The hot loop, in the page that the program counter lies in.
+    fn execute<G: Guest>(&mut self, guest: &mut G, index: usize, limit: u64) -> u64 {
         let Some(code) = self.cache.code(index) else {
             return 0;
         };
-        loop {
-            let slot = ((m.pc & 0xfff) / G::ALIGN) as usize;
-            let Some(mut insn) = code.get(slot).copied() else {
-                break;
-            };
-            if insn.op == 0 {
-                m.sync();
-                match self.cache.decode(m.guest, index, slot) {
-                    Some(decoded) => insn = decoded,
-                    // It goes on in the next page.
-                    None => match m.guest.fetch_straddling() {
-                        Ok(decoded) => insn = decoded,
-                        Err(trap) => {
-                            m.trapped(trap);
-                            break;
-                        }
-                    },
+        let mut m = Machine::new(guest, limit);
+        // Leaving the page and reaching its end are one check.
+        while let Some(insn) = code.get((m.offset() / G::ALIGN) as usize) {
+            match m.step(*insn) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(Stop) => {
+                    // What is not decoded yet traps as what is no instruction does.
+                    if insn.op != 0 {
+                        m.trapped();
+                    }
+                    break;
                 }
-                m.step(insn);
-                break;
-            }
-            if m.step(insn) || (m.pc ^ page) > 0xfff {
-                break;
             }
         }
         m.finish()

@@ -11,10 +11,12 @@ pub(crate) struct Stop;
 /// The program counter and the count of instructions live here while the unit runs,
 /// and are written to the state whenever somebody may look at it.
 pub(crate) struct Machine<'a, G: Guest> {
-    pub(crate) guest: &'a mut G,
-    /// Address of the current instruction.
-    pub(crate) pc: u64,
-    /// Address of the one that follows.
+    guest: &'a mut G,
+    /// Address of the page.
+    page: u64,
+    /// Of the current instruction, from the start of the page.
+    offset: u64,
+    /// Of the one that follows.
     next: u64,
     /// Instructions left in the unit, the current one included.
     left: u64,
@@ -29,11 +31,12 @@ impl<'a, G: Guest> Machine<'a, G> {
     /// At the guest's program counter, for at most `limit` instructions (1 or more).
     #[inline(always)]
     pub(crate) fn new(guest: &'a mut G, limit: u64) -> Self {
-        let pc = guest.pc();
+        let (page, offset) = (guest.pc() & !0xfff, guest.pc() & 0xfff);
         Self {
             guest,
-            pc,
-            next: pc,
+            page,
+            offset,
+            next: offset,
             left: limit,
             limit,
             told: 0,
@@ -41,72 +44,116 @@ impl<'a, G: Guest> Machine<'a, G> {
         }
     }
 
-    /// Executes one instruction. True where the unit ends after it.
+    /// Where the current instruction is, from the start of the page.
     #[inline(always)]
-    pub(crate) fn step(&mut self, insn: Insn) -> bool {
-        self.next = self.pc.wrapping_add(G::length(insn));
-        match G::execute(self, insn) {
-            Ok(()) => {
-                self.pc = self.next;
-                self.left -= 1;
-                self.left == 0
-            }
-            Err(Stop) => {
-                if let Some(trap) = self.trap.take() {
-                    self.trapped(trap);
-                }
-                true
-            }
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Executes one instruction. False where the unit ends after it.
+    #[inline(always)]
+    pub(crate) fn step(&mut self, insn: Insn) -> Result<bool, Stop> {
+        // A branch, which is predicted; a computation would make each instruction wait
+        // for the one before to be loaded.
+        let length = G::length(insn);
+        self.next = if length == 4 {
+            self.offset.wrapping_add(4)
+        } else {
+            std::hint::cold_path();
+            self.offset.wrapping_add(length)
+        };
+        G::execute(self, insn)?;
+        self.offset = self.next;
+        self.left -= 1;
+        Ok(self.left != 0)
+    }
+
+    /// The current instruction has stopped with a trap: delivers it.
+    #[inline(always)]
+    pub(crate) fn trapped(&mut self) {
+        if let Some(trap) = self.trap.take() {
+            self.left -= 1;
+            let at = self.at();
+            deliver(self.guest, at, trap);
+            self.offset = self.guest.pc().wrapping_sub(self.page);
         }
     }
 
-    /// The current instruction traps.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn trapped(&mut self, trap: G::Trap) {
-        self.left -= 1;
-        self.sync();
-        self.guest.deliver(trap);
-        self.pc = self.guest.pc();
-    }
-
     /// The unit ends after the current instruction.
+    #[inline(always)]
     fn end_unit(&mut self) {
         self.limit -= self.left - 1;
         self.left = 1;
     }
 
-    /// Writes program counter and count to the state.
-    pub(crate) fn sync(&mut self) {
+    /// Where the unit stands, for somebody who writes it to the state.
+    #[inline(always)]
+    fn at(&mut self) -> At {
         let done = self.limit - self.left;
-        self.guest.set_pc(self.pc);
-        self.guest.advance(done - self.told);
+        let new = done - self.told;
         self.told = done;
+        At {
+            pc: self.page.wrapping_add(self.offset),
+            new,
+        }
     }
 
     /// Ends the unit; how many instructions were attempted.
     #[inline(always)]
     pub(crate) fn finish(mut self) -> u64 {
-        self.sync();
+        let at = self.at();
+        at.write(self.guest);
         self.limit - self.left
     }
 
     /// An access that is more than a hit in the soft TLB.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     fn slow<T>(&mut self, access: impl FnOnce(&mut G) -> Result<T, G::Trap>) -> Result<T, Stop> {
-        self.sync();
-        let result = access(self.guest);
+        let at = self.at();
+        let result = call(self.guest, at, access);
         if self.guest.take_unit_end() {
             self.end_unit();
         }
         result.map_err(|trap| self.stop(trap))
     }
 
+    #[inline(always)]
     fn stop(&mut self, trap: G::Trap) -> Stop {
         self.trap = Some(trap);
         Stop
     }
+}
+
+/// A program counter, and how many instructions the guest does not know of yet.
+///
+/// What is not inlined gets this by value: were a reference to the [`Machine`] to
+/// leave the loop, the compiler could not keep its fields in registers, and each
+/// instruction would wait for the one before to pass through memory.
+#[derive(Clone, Copy)]
+struct At {
+    pc: u64,
+    new: u64,
+}
+
+impl At {
+    #[inline(always)]
+    fn write<G: Guest>(self, guest: &mut G) {
+        guest.set_pc(self.pc);
+        guest.advance(self.new);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn deliver<G: Guest>(guest: &mut G, at: At, trap: G::Trap) {
+    at.write(guest);
+    guest.deliver(trap);
+}
+
+#[inline(never)]
+fn call<G: Guest, T>(guest: &mut G, at: At, f: impl FnOnce(&mut G) -> T) -> T {
+    at.write(guest);
+    f(guest)
 }
 
 #[inline(always)]
@@ -141,11 +188,13 @@ impl<G: Guest> Ops for Machine<'_, G> {
     }
     #[inline(always)]
     fn pc_rel(&mut self, offset: i64) -> u64 {
-        self.pc.wrapping_add(offset as u64)
+        self.page
+            .wrapping_add(self.offset)
+            .wrapping_add(offset as u64)
     }
     #[inline(always)]
     fn next_pc(&mut self) -> u64 {
-        self.next
+        self.page.wrapping_add(self.next)
     }
     #[inline(always)]
     fn reg(&mut self, r: Reg) -> u64 {
@@ -309,9 +358,11 @@ impl<G: Guest> Ops for Machine<'_, G> {
             None => self.slow(|g| g.store(addr, size, v)),
         }
     }
+    #[inline(always)]
     fn amo(&mut self, op: AmoOp, addr: u64, size: Size, v: u64, order: Order) -> Result<u64, Stop> {
         self.slow(|g| g.amo(op, addr, size, v, order))
     }
+    #[inline(always)]
     fn cas(
         &mut self,
         addr: u64,
@@ -322,9 +373,11 @@ impl<G: Guest> Ops for Machine<'_, G> {
     ) -> Result<u64, Stop> {
         self.slow(|g| g.cas(addr, size, expected, new, order))
     }
+    #[inline(always)]
     fn load_reserved(&mut self, addr: u64, size: Size, order: Order) -> Result<u64, Stop> {
         self.slow(|g| g.load_reserved(addr, size, order))
     }
+    #[inline(always)]
     fn store_conditional(
         &mut self,
         addr: u64,
@@ -346,28 +399,30 @@ impl<G: Guest> Ops for Machine<'_, G> {
     }
     #[inline(always)]
     fn jump(&mut self, offset: i64) {
-        self.next = self.pc.wrapping_add(offset as u64);
+        self.next = self.offset.wrapping_add(offset as u64);
     }
     #[inline(always)]
     fn jump_to(&mut self, target: u64) {
-        self.next = target;
+        self.next = target.wrapping_sub(self.page);
     }
-    #[cold]
+    #[inline(always)]
     fn trap(&mut self, trap: G::Trap) -> Result<(), Stop> {
         Err(self.stop(trap))
     }
-    #[inline(never)]
+    #[inline(always)]
     fn helper(&mut self, h: &'static Helper<G>, args: [u64; 4]) -> Result<u64, Stop> {
-        if h.effects != Effects::NONE {
-            self.sync();
-        }
-        let result = (h.call)(self.guest, args);
+        let result = if h.effects == Effects::NONE {
+            (h.call)(self.guest, args)
+        } else {
+            let at = self.at();
+            call(self.guest, at, |g| (h.call)(g, args))
+        };
         if h.effects.ends_unit {
             self.end_unit();
         }
         result.map_err(|trap| self.stop(trap))
     }
-    #[inline(never)]
+    #[inline(always)]
     fn float(&mut self, fp: &'static Helper<G>, [a, b, c]: [u64; 3], rm: u8) -> Result<u64, Stop> {
         (fp.call)(self.guest, [a, b, c, rm.into()]).map_err(|trap| self.stop(trap))
     }
