@@ -49,25 +49,25 @@ pub struct Ram {
     code: CodePages,
 }
 
+#[expect(
+    unsafe_code,
+    reason = "the raw pointer hides that the mapping may be shared"
+)]
 // SAFETY: `host` points to a mapping that `dma` owns and that is never unmapped or
 // moved while `self` lives; all accesses through it are atomic.
-#[expect(
-    unsafe_code,
-    reason = "the raw pointer hides that the mapping may be shared"
-)]
 unsafe impl Send for Ram {}
-// SAFETY: as above.
 #[expect(
     unsafe_code,
     reason = "the raw pointer hides that the mapping may be shared"
 )]
+// SAFETY: as above.
 unsafe impl Sync for Ram {}
 
 impl Ram {
     /// Zeroed RAM. Pages cost host memory only once touched.
     pub fn new(base: u64, size: u64) -> Result<Self, RamError> {
         let shape = || RamError::Shape { base, size };
-        if size == 0 || (base | size) % PAGE != 0 || base.checked_add(size).is_none() {
+        if size == 0 || !(base | size).is_multiple_of(PAGE) || base.checked_add(size).is_none() {
             return Err(shape());
         }
         let length = usize::try_from(size).map_err(|_| shape())?;
@@ -221,12 +221,12 @@ impl Ram {
             size: self.size,
             source: e.into(),
         };
-        // SAFETY: the range is the mapping itself; its content becomes zero, which any
-        // holder of a raw address must expect of guest memory.
         #[expect(
             unsafe_code,
             reason = "there is no safe call that punches out a mapping"
         )]
+        // SAFETY: the range is the mapping itself; its content becomes zero, which any
+        // holder of a raw address must expect of guest memory.
         unsafe {
             madvise(self.host.cast(), self.size as usize, Advice::LinuxRemove).map_err(errno)?;
         }
