@@ -132,9 +132,7 @@ impl Cache {
         let halves = old.as_chunks::<2>().0.iter().zip(new.as_chunks::<2>().0);
         for (slot, _) in halves.enumerate().filter(|(_, (a, b))| a != b) {
             // An instruction that starts before may reach into the halfword.
-            for start in slot.saturating_sub(7)..=slot {
-                code[start] = Insn::default();
-            }
+            code[slot.saturating_sub(7)..=slot].fill(Insn::default());
         }
     }
 
