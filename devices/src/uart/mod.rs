@@ -26,6 +26,10 @@ use spec::{FIFO_DEPTH, Fcr, Ier, Lcr, Lsr, Mcr, Msr, iir};
 
 pub use saved::UartState;
 
+/// LSR reads in a row by which a guest that polls for input is recognised: one that
+/// polls to send is satisfied by the first.
+const LISTENING_POLLS: u8 = 16;
+
 /// The serial port. See the [module documentation](self).
 pub struct Uart {
     // --- connections
@@ -34,6 +38,12 @@ pub struct Uart {
     /// Input was refused; the sink is told when there is room. Saved state does not
     /// hold it: after a restore the sink is told once too often instead.
     input_waits: bool,
+    /// The sender waits for a listener (see [`Uart::await_listener`]); not saved, as
+    /// above.
+    listener_awaited: bool,
+    /// LSR was read this often in a row, nothing being sent: not saved, since a guest
+    /// that polls goes on to do so.
+    polls: u8,
 
     // --- guest-visible state
     ier: Ier,
@@ -58,6 +68,8 @@ impl Uart {
             irq,
             output,
             input_waits: false,
+            listener_awaited: false,
+            polls: 0,
             ier: Ier::empty(),
             fcr: Fcr::empty(),
             lcr: Lcr::empty(),
@@ -87,6 +99,28 @@ impl Uart {
         taken
     }
 
+    /// Whether the guest takes input: it has enabled the interrupt for it, or polls the
+    /// line status over and over without sending.
+    ///
+    /// Drivers clear the receiver while they set the port up. A sender that knows the
+    /// beginning of its text to matter waits until this holds, as a person would.
+    pub fn is_listening(&self) -> bool {
+        self.ier.contains(Ier::ERBFI) || self.polls == LISTENING_POLLS
+    }
+
+    /// Asks for [`CharSink::input_room`] once the guest takes input.
+    pub fn await_listener(&mut self) {
+        self.listener_awaited = true;
+        self.greet_listener();
+    }
+
+    fn greet_listener(&mut self) {
+        if self.listener_awaited && self.is_listening() {
+            self.listener_awaited = false;
+            self.output.input_room();
+        }
+    }
+
     /// The sink has room again: sends what waits.
     pub fn output_room(&mut self) {
         self.transmit();
@@ -114,6 +148,7 @@ impl Uart {
     }
 
     fn write_thr(&mut self, byte: u8) {
+        self.polls = 0;
         self.thre_pending = false;
         if self.mcr.contains(Mcr::LOOP) {
             if self.rx.len() < self.depth() {
@@ -149,6 +184,7 @@ impl Uart {
     fn write_ier(&mut self, value: u8) {
         let old = self.ier;
         self.ier = Ier::from_bits_truncate(value);
+        self.greet_listener();
         // Enabling the interrupt with the transmitter empty raises it at once:
         // drivers prime their transmission that way.
         if (self.ier - old).contains(Ier::ETBEI) && self.tx.is_empty() {
@@ -266,6 +302,8 @@ impl Uart {
             spec::LSR => {
                 let lsr = self.lsr();
                 self.overrun = false;
+                self.polls = (self.polls + 1).min(LISTENING_POLLS);
+                self.greet_listener();
                 lsr.bits()
             }
             spec::MSR => {
@@ -329,6 +367,7 @@ impl Device for Uart {
         self.thre_pending = false;
         self.rx.clear();
         self.tx.clear();
+        self.polls = 0;
         self.tell_room();
         self.sync();
     }

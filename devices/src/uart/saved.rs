@@ -33,6 +33,8 @@ impl Saved for Uart {
             irq: _,
             output: _,
             input_waits: _,
+            listener_awaited: _,
+            polls: _,
             ier,
             fcr,
             lcr,

@@ -92,6 +92,26 @@ fn the_divisor_latch_hides_data_and_interrupt_enable() {
 }
 
 #[test]
+fn a_sender_can_wait_for_a_listener() {
+    let mut t = rig();
+    t.uart.await_listener();
+    t.w(IIR_FCR, 0x07);
+    for _ in 0..40 {
+        // Sending is not listening.
+        t.r(LSR);
+        t.w(RBR_THR_DLL, b'x');
+    }
+    assert!(!t.uart.is_listening());
+    t.w(IER_DLM, Ier::ERBFI.bits());
+    assert!(t.uart.is_listening());
+    t.w(IER_DLM, 0);
+    (0..20).for_each(|_| {
+        t.r(LSR);
+    });
+    assert!(t.uart.is_listening(), "it polls");
+}
+
+#[test]
 fn received_data_interrupts_until_it_is_read() {
     let mut t = rig();
     t.w(IER_DLM, Ier::ERBFI.bits());
