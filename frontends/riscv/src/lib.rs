@@ -7,6 +7,7 @@
 //! * [`csr`], `system`: control and status registers, and instructions that act on
 //!   the machine. [`trap`]: exceptions and interrupts. `mmu`, `pmp`: who may access
 //!   what.
+//! * [`generate`]: random instructions and programs, for tests.
 //! * [`ext`]: which extensions a hart has, and how they are announced.
 //!
 //! Neighbours: `isoform-core` for the contracts, `isoform-memory` for RAM and TLB,
@@ -22,6 +23,7 @@ pub mod disasm;
 pub mod ext;
 pub mod format;
 mod fp;
+pub mod generate;
 mod guest;
 mod hart;
 mod interrupts;
