@@ -16,7 +16,11 @@ pub fn run(data: &[u8]) {
     let choice = input.byte();
     let rig = Rig::new(false);
     let mut hart = rig.hart(choice & 4 != 0);
-    hart.state.satp = if choice & 8 == 0 { 0 } else { 8 << 60 | (RAM_BASE >> 12) + 1 };
+    hart.state.satp = if choice & 8 == 0 {
+        0
+    } else {
+        8 << 60 | (RAM_BASE >> 12) + 1
+    };
     hart.state.mstatus |= u64::from(choice >> 4 & 3) << 13;
     hart.state.mtvec = RAM_BASE + u64::from(input.byte()) * 4;
     hart.state.stvec = RAM_BASE + u64::from(input.byte()) * 4;

@@ -25,7 +25,12 @@ const SIZES: [Size; 4] = [Size::B1, Size::B2, Size::B4, Size::B8];
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let rig = Rig::new(input.byte() & 1 == 1);
-    let saved: Vec<_> = rig.board.devices.iter().map(|d| d.lock().expect("no panic").save()).collect();
+    let saved: Vec<_> = rig
+        .board
+        .devices
+        .iter()
+        .map(|d| d.lock().expect("no panic").save())
+        .collect();
     for _ in 0..4096 {
         if input.is_empty() {
             break;
@@ -87,7 +92,10 @@ fn operation(rig: &Rig, input: &mut Input<'_>, saved: &[Vec<u8>]) {
                     *byte = input.byte();
                 }
             }
-            let _ = rig.board.devices[number].lock().expect("no panic").restore(&bytes);
+            let _ = rig.board.devices[number]
+                .lock()
+                .expect("no panic")
+                .restore(&bytes);
         }
     }
 }

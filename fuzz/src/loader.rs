@@ -24,7 +24,11 @@ impl GuestWriter for Checked {
     fn zero(&mut self, addr: u64, len: u64) -> Result<(), OutOfRam> {
         let end = addr.checked_add(len).ok_or(OutOfRam { addr, len })?;
         let inside = RAM.contains(&addr) && end <= RAM.end;
-        if inside { Ok(()) } else { Err(OutOfRam { addr, len }) }
+        if inside {
+            Ok(())
+        } else {
+            Err(OutOfRam { addr, len })
+        }
     }
 }
 

@@ -15,7 +15,10 @@ pub fn run(data: &[u8]) {
     });
     let _ = read_kernel_package(data, "fuzz");
     let _ = read_busybox_package(data, "fuzz");
-    for unpacked in [unxz(data, LIMIT), unzstd(data, LIMIT)].into_iter().flatten() {
+    for unpacked in [unxz(data, LIMIT), unzstd(data, LIMIT)]
+        .into_iter()
+        .flatten()
+    {
         assert!(unpacked.len() as u64 <= LIMIT);
     }
 }

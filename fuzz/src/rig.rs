@@ -42,7 +42,11 @@ struct Bell(usize, Bells);
 
 impl Doorbell for Bell {
     fn ring(&self, queue: u16) {
-        self.1.0.lock().expect("nobody panics with it").push((self.0, queue));
+        self.1
+            .0
+            .lock()
+            .expect("nobody panics with it")
+            .push((self.0, queue));
     }
 }
 
@@ -57,7 +61,11 @@ impl Rig {
     /// A board with a disk, a console of two ports and an entropy device.
     pub(crate) fn new(legacy: bool) -> Self {
         let (bells, requests) = (Bells::default(), Arc::new(Mutex::new(Vec::new())));
-        let virtio_mmio = if legacy { VirtioMmio::Legacy } else { VirtioMmio::Modern };
+        let virtio_mmio = if legacy {
+            VirtioMmio::Legacy
+        } else {
+            VirtioMmio::Modern
+        };
         let config = MachineConfig {
             memory: RAM_SIZE,
             machine: MachineOptions { virtio_mmio },
@@ -89,7 +97,11 @@ impl Rig {
             ],
         };
         let board = Board::new(&config, connections).expect("a board without options");
-        Self { board, bells, requests }
+        Self {
+            board,
+            bells,
+            requests,
+        }
     }
 
     /// A hart on this board.
@@ -120,7 +132,15 @@ impl Rig {
     /// Ends a disk request: well, badly or with too much.
     pub(crate) fn complete(&self, id: u64, answer: &[u8], well: bool) {
         self.requests.lock().expect("nobody panics with it").pop();
-        let result = if well { Ok(answer.to_vec()) } else { Err(isoform_devices::virtio::blk::IoError) };
-        self.board.disks[0].1.lock().expect("no panic").complete(id, result);
+        let result = if well {
+            Ok(answer.to_vec())
+        } else {
+            Err(isoform_devices::virtio::blk::IoError)
+        };
+        self.board.disks[0]
+            .1
+            .lock()
+            .expect("no panic")
+            .complete(id, result);
     }
 }

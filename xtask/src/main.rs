@@ -66,3 +66,55 @@ fn repository() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask).to_path_buf()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Lines of code blocks that begin with `cargo xtask`, as words.
+    fn commands(document: &str) -> Vec<Vec<&str>> {
+        let blocks = document.split("```").skip(1).step_by(2);
+        let lines = blocks
+            .flat_map(str::lines)
+            .map(|line| line.trim().trim_start_matches("$ "));
+        let commands = lines.filter(|line| line.starts_with("cargo xtask "));
+        commands
+            .map(|line| {
+                line.split_whitespace()
+                    .take_while(|word| *word != "#")
+                    .collect()
+            })
+            .collect()
+    }
+
+    fn understood(words: &[&str]) -> bool {
+        // "cargo" is the program's name to clap, and "xtask" is no word of ours.
+        match Cli::command().try_get_matches_from(words.iter().skip(1)) {
+            Ok(_) => true,
+            Err(error) => error.kind() == clap::error::ErrorKind::DisplayHelp,
+        }
+    }
+
+    #[test]
+    fn documents_show_chores_that_exist() {
+        let mut count = 0;
+        for name in ["README.md", "ARCHITECTURE.md", "test-roms/README.md"] {
+            let text = std::fs::read_to_string(repository().join(name)).expect(name);
+            for words in commands(&text) {
+                // A part in brackets stands for itself or nothing.
+                let words: Vec<_> = words.into_iter().filter(|w| !w.starts_with('[')).collect();
+                assert!(understood(&words), "{name}: {}", words.join(" "));
+                count += 1;
+            }
+        }
+        assert!(count > 3, "only {count} commands found");
+        assert_eq!(
+            commands("```\ncargo xtask roms --list # x\n```\ncargo xtask no"),
+            [["cargo", "xtask", "roms", "--list"]]
+        );
+        assert!(understood(&["cargo", "xtask", "roms", "--list"]));
+        assert!(!understood(&["cargo", "xtask", "no-such-chore"]));
+        assert!(!understood(&["cargo", "xtask", "roms", "--no-such-option"]));
+    }
+}

@@ -2,7 +2,8 @@
 //! subcommand. They come from the same definition as `--help`, by way of
 //! `examples/man.rs`, which is linked with the product; this crate is not.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -24,6 +25,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(folder) => here.join(folder),
         None => process::target().join("man"),
     };
-    let words = ["--quiet", "--package", "isoform", "--example", "man", "--"];
-    process::visible(process::cargo_release("run", &words).arg(folder))
+    write(&folder)
+}
+
+/// Writes the pages into `folder`.
+pub(crate) fn write(folder: &Path) -> Result<()> {
+    let program = process::example("man")?;
+    process::visible(Command::new(program).arg(folder))
 }

@@ -61,11 +61,21 @@ pub(crate) fn named(command: &Command) -> String {
 
 /// Builds the product and gives the path of the program.
 pub(crate) fn isoform() -> Result<PathBuf> {
-    visible(&mut cargo_release(
-        "build",
-        &["--quiet", "--workspace", "--bin", "isoform"],
-    ))?;
+    build("--bin", "isoform")?;
     Ok(target().join("release/isoform"))
+}
+
+/// Builds an example and gives the path of the program.
+pub(crate) fn example(name: &str) -> Result<PathBuf> {
+    build("--example", name)?;
+    Ok(target().join("release/examples").join(name))
+}
+
+/// Always the whole workspace's: built alone, a package may get other features of
+/// its dependencies, and all of them would be compiled again.
+fn build(kind: &str, name: &str) -> Result<()> {
+    let words = ["--quiet", "--workspace", kind, name];
+    visible(&mut cargo_release("build", &words))
 }
 
 /// Where cargo puts what it builds.

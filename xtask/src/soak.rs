@@ -189,6 +189,8 @@ fn fuzz(args: &Args) -> Result<()> {
     for target in listed.lines() {
         let mut run = cargo(&[
             "run",
+            "--features",
+            "libfuzzer",
             target,
             "--",
             &seconds,

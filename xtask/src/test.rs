@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, roms, skips};
+use crate::{man, process, roms, skips};
 
 /// What to check; everything, unless steps are named.
 #[derive(clap::Args)]
@@ -141,11 +141,6 @@ fn steps() -> Result<Vec<Step>> {
         "formatting",
         Work::Tool("fmt", process::cargo(&["fmt", "--all", "--check"])),
     );
-    let fuzz = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
-    step(
-        "formatting of the fuzz targets",
-        Work::Tool("fmt", process::cargo(&fuzz)),
-    );
     let lints = ["--workspace", "--all-targets", "--", "-D", "warnings"];
     step(
         "lints",
@@ -169,6 +164,7 @@ fn steps() -> Result<Vec<Step>> {
         step(&format!("tests: {name}"), work);
     }
     step("soft float against Berkeley's", Work::Chore(berkeley));
+    step("manual pages", Work::Chore(manual_pages));
     step(
         "guest programs are what their sources say",
         Work::Chore(roms_check),
@@ -304,6 +300,19 @@ fn berkeley() -> Result<()> {
     let mut command = process::cargo_release("test", &words);
     command.args(["--test", "oracles"]);
     process::visible(&mut command)
+}
+
+/// The program and its main subcommand have pages.
+fn manual_pages() -> Result<()> {
+    let folder = process::target().join("man");
+    man::write(&folder)?;
+    for page in ["isoform.1", "isoform-run.1"] {
+        let text = std::fs::read_to_string(folder.join(page)).context(page)?;
+        if !text.contains(".SH SYNOPSIS") {
+            bail!("{page} is no manual page");
+        }
+    }
+    Ok(())
 }
 
 fn roms_check() -> Result<()> {
