@@ -23,6 +23,10 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next 64 bits.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "no iterator: it never ends, and is drawn from in between"
+    )]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let a = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
