@@ -39,7 +39,7 @@ pub(crate) struct Args {
 /// Carry out `cargo xtask roms`.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = folder();
-    let manifest = manifest()?;
+    let manifest = programs()?;
     let roms = select(&manifest, &args.names)?;
     if args.list {
         for rom in roms {
@@ -92,7 +92,7 @@ pub(crate) fn verify_all() -> Result<()> {
 
 /// The names of the programs to measure with.
 pub(crate) fn benches() -> Result<Vec<String>> {
-    let roms = manifest()?.roms.into_iter();
+    let roms = programs()?.roms.into_iter();
     Ok(roms
         .filter(|rom| rom.kind == Kind::Bench)
         .map(|rom| rom.name)
@@ -101,7 +101,7 @@ pub(crate) fn benches() -> Result<Vec<String>> {
 
 /// The tests for several harts, and how many each needs.
 pub(crate) fn on_several_harts() -> Result<Vec<(String, u32)>> {
-    let roms = manifest()?.roms.into_iter();
+    let roms = programs()?.roms.into_iter();
     let several = roms.filter(|rom| rom.kind == Kind::Test && rom.harts > 1);
     Ok(several.map(|rom| (rom.name, rom.harts)).collect())
 }
@@ -115,7 +115,7 @@ fn folder() -> PathBuf {
     crate::repository().join("test-roms")
 }
 
-fn manifest() -> Result<Manifest> {
+fn programs() -> Result<Manifest> {
     Manifest::read(&folder().join("roms.toml"))
 }
 
