@@ -2,9 +2,9 @@
 //!
 //! [`run`] builds a machine, loads it and runs it until it ends. Under the host's
 //! clock each hart has a thread and the calling thread is the VM thread, which does
-//! device work and timers ([`host`]); under the instruction clock all of it happens
+//! device work and timers (`host`); under the instruction clock all of it happens
 //! on the calling thread in an order that depends on nothing but the guest
-//! ([`insn`]). Both share [`machine::Machine`], and speak in [`event::Event`]s.
+//! (`insn`). Both share `machine::Machine`, and speak in `event::Event`s.
 
 mod channel;
 mod clock;
