@@ -1,8 +1,8 @@
 //! The command line: words in, one exit status and at most one error message out.
 //!
 //! Each subcommand is a file with its `Args` and a `run` function. Exit statuses
-//! are in [`status`]; [`failure`] prints errors. Nothing here knows a device or an
-//! instruction: [`run`] makes a [`MachineConfig`](crate::config::MachineConfig) and
+//! are in [`status`]; `failure` prints errors. Nothing here knows a device or an
+//! instruction: `run` makes a [`MachineConfig`](crate::config::MachineConfig) and
 //! hands it over.
 
 mod completions;
