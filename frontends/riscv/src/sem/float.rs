@@ -54,21 +54,31 @@ fn nan_box<O: Rv>(o: &mut O, size: Size, v: O::V) -> O::F {
     o.from_bits(boxed)
 }
 
-/// `f[rd] = op(f[rs1], f[rs2], f[rs3])`
+/// The first `count` floating-point operands. Registers that are none must not be
+/// read: a translator would wait for them. The helper does not look at their places.
 #[inline(always)]
-fn to_f<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8) -> Done<O> {
+fn operands<O: Rv>(o: &mut O, i: Insn, count: u8) -> [O::F; 3] {
+    let a = o.freg(i.frs1());
+    let b = if count > 1 { o.freg(i.frs2()) } else { a };
+    let c = if count > 2 { o.freg(i.frs3()) } else { a };
+    [a, b, c]
+}
+
+/// `f[rd] = op(f[rs1], …)`
+#[inline(always)]
+fn to_f<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8, n: u8) -> Done<O> {
     require_fp!(o);
-    let args = [o.freg(i.frs1()), o.freg(i.frs2()), o.freg(i.frs3())];
+    let args = operands(o, i, n);
     let value = o.float(op, args, rm)?;
     o.set_freg(i.frd(), value);
     Ok(())
 }
 
-/// `x[rd] = op(f[rs1], f[rs2])`
+/// `x[rd] = op(f[rs1], …)`
 #[inline(always)]
-fn to_x<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8) -> Done<O> {
+fn to_x<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8, n: u8) -> Done<O> {
     require_fp!(o);
-    let args = [o.freg(i.frs1()), o.freg(i.frs2()), o.freg(i.frs2())];
+    let args = operands(o, i, n);
     let value = o.float(op, args, rm)?;
     let bits = o.bits(value);
     o.rd(i, bits)
@@ -76,7 +86,7 @@ fn to_x<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8) -> 
 
 /// `f[rd] = op(x[rs1])`
 #[inline(always)]
-fn from_x<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8) -> Done<O> {
+fn from_x<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8, _: u8) -> Done<O> {
     require_fp!(o);
     let operand = o.rs1(i);
     let operand = o.from_bits(operand);
@@ -85,152 +95,152 @@ fn from_x<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8) -
     Ok(())
 }
 
-/// Instructions of one shape, each with the helper that computes it. `rounded` ones
-/// take the rounding mode from the encoding.
+/// Instructions of one shape, each with the helper that computes it and the number of
+/// its operands. `rounded` ones take the rounding mode from the encoding.
 macro_rules! computes {
-    ($shape:ident rounded: $( $name:ident $helper:ident; )*) => { $(
+    ($shape:ident rounded: $( $name:ident $helper:ident $operands:literal; )*) => { $(
         #[doc = concat!("`", stringify!($name), "`")]
         #[inline(always)]
         pub(crate) fn $name<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
-            $shape(o, i, &fp::$helper, i.rm())
+            $shape(o, i, &fp::$helper, i.rm(), $operands)
         }
     )* };
-    ($shape:ident exact: $( $name:ident $helper:ident; )*) => { $(
+    ($shape:ident exact: $( $name:ident $helper:ident $operands:literal; )*) => { $(
         #[doc = concat!("`", stringify!($name), "`")]
         #[inline(always)]
         pub(crate) fn $name<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
-            $shape(o, i, &fp::$helper, 0)
+            $shape(o, i, &fp::$helper, 0, $operands)
         }
     )* };
 }
 
 computes! { to_f rounded:
-    fadd_s FADD_S;
-    fsub_s FSUB_S;
-    fmul_s FMUL_S;
-    fdiv_s FDIV_S;
-    fsqrt_s FSQRT_S;
-    fmadd_s FMADD_S;
-    fmsub_s FMSUB_S;
-    fnmsub_s FNMSUB_S;
-    fnmadd_s FNMADD_S;
-    fcvt_s_d FCVT_S_D;
-    fcvt_s_h FCVT_S_H;
+    fadd_s FADD_S 2;
+    fsub_s FSUB_S 2;
+    fmul_s FMUL_S 2;
+    fdiv_s FDIV_S 2;
+    fsqrt_s FSQRT_S 1;
+    fmadd_s FMADD_S 3;
+    fmsub_s FMSUB_S 3;
+    fnmsub_s FNMSUB_S 3;
+    fnmadd_s FNMADD_S 3;
+    fcvt_s_d FCVT_S_D 1;
+    fcvt_s_h FCVT_S_H 1;
 }
 
 computes! { to_f exact:
-    fsgnj_s FSGNJ_S;
-    fsgnjn_s FSGNJN_S;
-    fsgnjx_s FSGNJX_S;
-    fmin_s FMIN_S;
-    fmax_s FMAX_S;
+    fsgnj_s FSGNJ_S 2;
+    fsgnjn_s FSGNJN_S 2;
+    fsgnjx_s FSGNJX_S 2;
+    fmin_s FMIN_S 2;
+    fmax_s FMAX_S 2;
 }
 
 computes! { to_x rounded:
-    fcvt_w_s FCVT_W_S;
-    fcvt_wu_s FCVT_WU_S;
-    fcvt_l_s FCVT_L_S;
-    fcvt_lu_s FCVT_LU_S;
+    fcvt_w_s FCVT_W_S 1;
+    fcvt_wu_s FCVT_WU_S 1;
+    fcvt_l_s FCVT_L_S 1;
+    fcvt_lu_s FCVT_LU_S 1;
 }
 
 computes! { to_x exact:
-    feq_s FEQ_S;
-    flt_s FLT_S;
-    fle_s FLE_S;
-    fclass_s FCLASS_S;
+    feq_s FEQ_S 2;
+    flt_s FLT_S 2;
+    fle_s FLE_S 2;
+    fclass_s FCLASS_S 1;
 }
 
 computes! { from_x rounded:
-    fcvt_s_w FCVT_S_W;
-    fcvt_s_wu FCVT_S_WU;
-    fcvt_s_l FCVT_S_L;
-    fcvt_s_lu FCVT_S_LU;
+    fcvt_s_w FCVT_S_W 1;
+    fcvt_s_wu FCVT_S_WU 1;
+    fcvt_s_l FCVT_S_L 1;
+    fcvt_s_lu FCVT_S_LU 1;
 }
 
 computes! { to_f rounded:
-    fadd_d FADD_D;
-    fsub_d FSUB_D;
-    fmul_d FMUL_D;
-    fdiv_d FDIV_D;
-    fsqrt_d FSQRT_D;
-    fmadd_d FMADD_D;
-    fmsub_d FMSUB_D;
-    fnmsub_d FNMSUB_D;
-    fnmadd_d FNMADD_D;
-    fcvt_d_s FCVT_D_S;
-    fcvt_d_h FCVT_D_H;
+    fadd_d FADD_D 2;
+    fsub_d FSUB_D 2;
+    fmul_d FMUL_D 2;
+    fdiv_d FDIV_D 2;
+    fsqrt_d FSQRT_D 1;
+    fmadd_d FMADD_D 3;
+    fmsub_d FMSUB_D 3;
+    fnmsub_d FNMSUB_D 3;
+    fnmadd_d FNMADD_D 3;
+    fcvt_d_s FCVT_D_S 1;
+    fcvt_d_h FCVT_D_H 1;
 }
 
 computes! { to_f exact:
-    fsgnj_d FSGNJ_D;
-    fsgnjn_d FSGNJN_D;
-    fsgnjx_d FSGNJX_D;
-    fmin_d FMIN_D;
-    fmax_d FMAX_D;
+    fsgnj_d FSGNJ_D 2;
+    fsgnjn_d FSGNJN_D 2;
+    fsgnjx_d FSGNJX_D 2;
+    fmin_d FMIN_D 2;
+    fmax_d FMAX_D 2;
 }
 
 computes! { to_x rounded:
-    fcvt_w_d FCVT_W_D;
-    fcvt_wu_d FCVT_WU_D;
-    fcvt_l_d FCVT_L_D;
-    fcvt_lu_d FCVT_LU_D;
+    fcvt_w_d FCVT_W_D 1;
+    fcvt_wu_d FCVT_WU_D 1;
+    fcvt_l_d FCVT_L_D 1;
+    fcvt_lu_d FCVT_LU_D 1;
 }
 
 computes! { to_x exact:
-    feq_d FEQ_D;
-    flt_d FLT_D;
-    fle_d FLE_D;
-    fclass_d FCLASS_D;
+    feq_d FEQ_D 2;
+    flt_d FLT_D 2;
+    fle_d FLE_D 2;
+    fclass_d FCLASS_D 1;
 }
 
 computes! { from_x rounded:
-    fcvt_d_w FCVT_D_W;
-    fcvt_d_wu FCVT_D_WU;
-    fcvt_d_l FCVT_D_L;
-    fcvt_d_lu FCVT_D_LU;
+    fcvt_d_w FCVT_D_W 1;
+    fcvt_d_wu FCVT_D_WU 1;
+    fcvt_d_l FCVT_D_L 1;
+    fcvt_d_lu FCVT_D_LU 1;
 }
 
 computes! { to_f rounded:
-    fadd_h FADD_H;
-    fsub_h FSUB_H;
-    fmul_h FMUL_H;
-    fdiv_h FDIV_H;
-    fsqrt_h FSQRT_H;
-    fmadd_h FMADD_H;
-    fmsub_h FMSUB_H;
-    fnmsub_h FNMSUB_H;
-    fnmadd_h FNMADD_H;
-    fcvt_h_s FCVT_H_S;
-    fcvt_h_d FCVT_H_D;
+    fadd_h FADD_H 2;
+    fsub_h FSUB_H 2;
+    fmul_h FMUL_H 2;
+    fdiv_h FDIV_H 2;
+    fsqrt_h FSQRT_H 1;
+    fmadd_h FMADD_H 3;
+    fmsub_h FMSUB_H 3;
+    fnmsub_h FNMSUB_H 3;
+    fnmadd_h FNMADD_H 3;
+    fcvt_h_s FCVT_H_S 1;
+    fcvt_h_d FCVT_H_D 1;
 }
 
 computes! { to_f exact:
-    fsgnj_h FSGNJ_H;
-    fsgnjn_h FSGNJN_H;
-    fsgnjx_h FSGNJX_H;
-    fmin_h FMIN_H;
-    fmax_h FMAX_H;
+    fsgnj_h FSGNJ_H 2;
+    fsgnjn_h FSGNJN_H 2;
+    fsgnjx_h FSGNJX_H 2;
+    fmin_h FMIN_H 2;
+    fmax_h FMAX_H 2;
 }
 
 computes! { to_x rounded:
-    fcvt_w_h FCVT_W_H;
-    fcvt_wu_h FCVT_WU_H;
-    fcvt_l_h FCVT_L_H;
-    fcvt_lu_h FCVT_LU_H;
+    fcvt_w_h FCVT_W_H 1;
+    fcvt_wu_h FCVT_WU_H 1;
+    fcvt_l_h FCVT_L_H 1;
+    fcvt_lu_h FCVT_LU_H 1;
 }
 
 computes! { to_x exact:
-    feq_h FEQ_H;
-    flt_h FLT_H;
-    fle_h FLE_H;
-    fclass_h FCLASS_H;
+    feq_h FEQ_H 2;
+    flt_h FLT_H 2;
+    fle_h FLE_H 2;
+    fclass_h FCLASS_H 1;
 }
 
 computes! { from_x rounded:
-    fcvt_h_w FCVT_H_W;
-    fcvt_h_wu FCVT_H_WU;
-    fcvt_h_l FCVT_H_L;
-    fcvt_h_lu FCVT_H_LU;
+    fcvt_h_w FCVT_H_W 1;
+    fcvt_h_wu FCVT_H_WU 1;
+    fcvt_h_l FCVT_H_L 1;
+    fcvt_h_lu FCVT_H_LU 1;
 }
 
 macro_rules! moves {
