@@ -11,9 +11,9 @@ use crate::{process, roms, skips};
 /// How long, and what.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Cases of each property test, seeds of each seeded one
-    #[arg(long, default_value_t = 20_000)]
-    cases: u32,
+    /// Seeds of each seeded test, and cases of each property
+    #[arg(long, default_value_t = 1000)]
+    seeds: u32,
     /// Repetitions of what runs on several harts
     #[arg(long, default_value_t = 100)]
     repeat: u32,
@@ -69,14 +69,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// `PROPTEST_CASES` is proptest's own; seeded tests of ours read `ISOFORM_SEEDS`.
+/// `PROPTEST_CASES` is proptest's own variable, the others are read by tests of ours:
+/// the fuzz targets' sample, the comparison with QEMU, the real guests.
 fn tests(args: &Args) -> Result<()> {
-    let cases = args.cases.to_string();
+    let seeds = args.seeds.to_string();
     let mut command = process::cargo_release("test", &["--workspace", "--no-fail-fast"]);
     command
         .args(["--", "--include-ignored"])
-        .env("PROPTEST_CASES", &cases)
-        .env("ISOFORM_SEEDS", &cases);
+        .env("ISOFORM_SOAK", "1");
+    for name in ["PROPTEST_CASES", "ISOFORM_SEEDS", "ISOFORM_DIFF_SEEDS"] {
+        command.env(name, &seeds);
+    }
     process::visible(&mut command)
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything there is to check, a step at a time.
 //!
 //! A step's output is shown when it fails (or with `--verbose`); what its tests
-//! skipped is collected from it, by the lines that begin with [`skips::MARK`].
+//! skipped is collected from it, by the lines that [`skips::said`] knows.
 //! Nothing is installed: a tool that is missing is a skip, and a failure in
 //! continuous integration or with `ISOFORM_REQUIRE_GUESTS=1`.
 
@@ -139,7 +139,10 @@ fn steps() -> Result<Vec<Step>> {
     };
     step(
         "formatting",
-        Work::Tool("fmt", process::cargo(&["fmt", "--all", "--check"])),
+        Work::Tool(
+            "fmt",
+            process::cargo(&["fmt", "--all", "--", "--check", "-l"]),
+        ),
     );
     let lints = ["--workspace", "--all-targets", "--", "-D", "warnings"];
     step(
@@ -244,7 +247,7 @@ fn carry_out(work: Work, verbose: bool, tests: &mut Tally) -> Result<Verdict> {
     );
     for line in out.lines().chain(err.lines()) {
         tests.add(line);
-        if let Some(what) = line.strip_prefix(skips::MARK) {
+        if let Some(what) = skips::said(line) {
             skips::record(what.to_owned());
         }
     }
