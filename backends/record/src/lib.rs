@@ -175,7 +175,10 @@ impl<G: Guest> Op<G> {
 
 /// Records what an instruction means in a mode.
 pub fn record<G: Guest>(mode: G::Mode, insn: Insn) -> Recording<G> {
-    let mut recorder = Record { mode, ops: Vec::new() };
+    let mut recorder = Record {
+        mode,
+        ops: Vec::new(),
+    };
     let Ok(()) = G::execute(&mut recorder, insn);
     Recording { ops: recorder.ops }
 }
@@ -386,11 +389,7 @@ impl<G: Guest> Ops for Record<G> {
         self.push(Op::Trap(trap));
         Ok(())
     }
-    fn helper(
-        &mut self,
-        h: &'static Helper<G>,
-        args: [Value; 4],
-    ) -> Result<Value, Infallible> {
+    fn helper(&mut self, h: &'static Helper<G>, args: [Value; 4]) -> Result<Value, Infallible> {
         Ok(self.value(Op::Helper(h, args)))
     }
     fn float(

@@ -183,9 +183,10 @@ fn cbo_zero(hart: &mut Hart, [va, ..]: Args) -> Outcome {
     block_enabled(hart, envcfg::CBZE)?;
     let found = hart.translate(va, 1, Access::Store)?;
     let block = found.gpa & !(CACHE_BLOCK - 1);
-    for at in (block..block + CACHE_BLOCK).step_by(8) {
+    for at in (0..CACHE_BLOCK).step_by(8) {
+        // The last block of all cannot carry: its offsets fill the low bits.
         hart.ram
-            .store(at, Size::B8, 0)
+            .store(block | at, Size::B8, 0)
             .ok_or(Access::Store.access_fault(va))?;
     }
     Ok(0)

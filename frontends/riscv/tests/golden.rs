@@ -16,42 +16,144 @@ const CHAPTERS: &[(&str, &[&str])] = &[
     (
         "alu",
         &[
-            "lui", "auipc", "addi", "slti", "sltiu", "xori", "slli", "srai", "add", "sub", "sll",
-            "slt", "sra", "addiw", "sraiw", "subw", "srlw", "c.addi16sp", "c.li", "c.lui", "c.mv",
-            "c.add", "c.subw", "c.slli",
+            "lui",
+            "auipc",
+            "addi",
+            "slti",
+            "sltiu",
+            "xori",
+            "slli",
+            "srai",
+            "add",
+            "sub",
+            "sll",
+            "slt",
+            "sra",
+            "addiw",
+            "sraiw",
+            "subw",
+            "srlw",
+            "c.addi16sp",
+            "c.li",
+            "c.lui",
+            "c.mv",
+            "c.add",
+            "c.subw",
+            "c.slli",
         ],
     ),
-    ("mul", &["mul", "mulh", "mulhsu", "mulhu", "div", "remu", "remw", "divuw", "c.mul"]),
+    (
+        "mul",
+        &[
+            "mul", "mulh", "mulhsu", "mulhu", "div", "remu", "remw", "divuw", "c.mul",
+        ],
+    ),
     (
         "bits",
         &[
-            "sh2add", "sh3add.uw", "add.uw", "slli.uw", "andn", "max", "minu", "rol", "rolw", "rori",
-            "roriw", "clz", "ctzw", "cpop", "sext.b", "zext.h", "orc.b", "rev8", "clmul", "bclr",
-            "bexti", "binv", "bset", "czero.eqz", "czero.nez", "c.not", "c.zext.w", "c.sext.h",
+            "sh2add",
+            "sh3add.uw",
+            "add.uw",
+            "slli.uw",
+            "andn",
+            "max",
+            "minu",
+            "rol",
+            "rolw",
+            "rori",
+            "roriw",
+            "clz",
+            "ctzw",
+            "cpop",
+            "sext.b",
+            "zext.h",
+            "orc.b",
+            "rev8",
+            "clmul",
+            "bclr",
+            "bexti",
+            "binv",
+            "bset",
+            "czero.eqz",
+            "czero.nez",
+            "c.not",
+            "c.zext.w",
+            "c.sext.h",
         ],
     ),
     (
         "control",
-        &["jal", "jalr", "beq", "bltu", "c.j", "c.beqz", "c.jalr", "prefetch.w", "pause"],
+        &[
+            "jal",
+            "jalr",
+            "beq",
+            "bltu",
+            "c.j",
+            "c.beqz",
+            "c.jalr",
+            "prefetch.w",
+            "pause",
+        ],
     ),
-    ("mem", &["lb", "lhu", "lw", "ld", "sb", "sd", "fence", "c.lw", "c.sdsp", "c.lbu", "c.sh"]),
+    (
+        "mem",
+        &[
+            "lb", "lhu", "lw", "ld", "sb", "sd", "fence", "c.lw", "c.sdsp", "c.lbu", "c.sh",
+        ],
+    ),
     (
         "atomic",
-        &["lr.w", "sc.d", "amoadd.w", "amomaxu.d", "amocas.w", "amocas.d", "amocas.q"],
+        &[
+            "lr.w",
+            "sc.d",
+            "amoadd.w",
+            "amomaxu.d",
+            "amocas.w",
+            "amocas.d",
+            "amocas.q",
+        ],
     ),
     (
         "float",
         &[
-            "flh", "flw", "fsd", "fsw", "fadd.s", "fmsub.d", "fsqrt.h", "fsgnjn.d", "fmin.s",
-            "feq.d", "fcvt.w.s", "fcvt.d.lu", "fcvt.s.d", "fclass.h", "fmv.x.w", "fmv.d.x",
-            "fmv.h.x", "c.fld", "c.fsdsp",
+            "flh",
+            "flw",
+            "fsd",
+            "fsw",
+            "fadd.s",
+            "fmsub.d",
+            "fsqrt.h",
+            "fsgnjn.d",
+            "fmin.s",
+            "feq.d",
+            "fcvt.w.s",
+            "fcvt.d.lu",
+            "fcvt.s.d",
+            "fclass.h",
+            "fmv.x.w",
+            "fmv.d.x",
+            "fmv.h.x",
+            "c.fld",
+            "c.fsdsp",
         ],
     ),
     (
         "system",
         &[
-            "ecall", "ebreak", "mret", "sret", "wfi", "fence.i", "sfence.vma", "sfence.w.inval",
-            "cbo.zero", "wrs.nto", "csrrw mstatus", "csrrs mscratch", "csrrci fcsr", "csrrw pmpcfg0",
+            "ecall",
+            "ebreak",
+            "mret",
+            "sret",
+            "wfi",
+            "fence.i",
+            "sfence.vma",
+            "sfence.w.inval",
+            "cbo.zero",
+            "wrs.nto",
+            "csrrw mstatus",
+            "csrrs mscratch",
+            "csrrci fcsr",
+            "csrrw pmpcfg0",
             "c.ebreak",
         ],
     ),
@@ -62,7 +164,11 @@ const OPERANDS: u32 = 10 << 7 | 11 << 15 | 12 << 20 | 13 << 27;
 /// Operand bits of 16-bit forms, likewise arbitrary.
 const SHORT_OPERANDS: u16 = 10 << 7 | 11 << 2;
 
-const MODE: Mode = Mode { privilege: Priv::M, fp_off: false, ialign_32: false };
+const MODE: Mode = Mode {
+    privilege: Priv::M,
+    fp_off: false,
+    ialign_32: false,
+};
 
 /// The encoding that stands for a mnemonic.
 fn encoding(name: &str, csr: Option<&str>) -> Vec<u8> {
@@ -120,10 +226,30 @@ fn instructions_mean_what_was_read_by_eye() {
 fn modes_change_what_was_read_by_eye() {
     let mut text = String::new();
     for name in ["fadd.s", "flw", "fmv.x.w", "c.fld"] {
-        let _ = write!(text, "fp off: {}", dump(name, Mode { fp_off: true, ..MODE }));
+        let _ = write!(
+            text,
+            "fp off: {}",
+            dump(
+                name,
+                Mode {
+                    fp_off: true,
+                    ..MODE
+                }
+            )
+        );
     }
     for name in ["jal", "jalr", "beq"] {
-        let _ = write!(text, "without C: {}", dump(name, Mode { ialign_32: true, ..MODE }));
+        let _ = write!(
+            text,
+            "without C: {}",
+            dump(
+                name,
+                Mode {
+                    ialign_32: true,
+                    ..MODE
+                }
+            )
+        );
     }
     compare("modes", &text);
 }
