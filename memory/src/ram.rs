@@ -3,12 +3,14 @@
 use crate::PAGE;
 use crate::code::CodePages;
 use isoform_core::Size;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, SeekFrom, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise};
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use vm_memory::mmap::MmapRegionBuilder;
-use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap, GuestRegionMmap};
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use vm_memory::{GuestMemoryRegion, GuestRegionMmap};
 
 /// RAM as virtqueues see it. Writes through it are noted in [`CodePages`].
 pub type Dma = GuestMemoryMmap<CodePages>;
@@ -215,6 +217,28 @@ impl Ram {
         self.dma.write_slice(bytes, GuestAddress(gpa)).ok()
     }
 
+    /// Calls `each` with the address and content of every page that is not all zero,
+    /// in the order of addresses. Pages that were never touched stay so.
+    ///
+    /// No guest code may run meanwhile. Errors are the host's, on reading the memfd.
+    pub fn for_each_page(&self, mut each: impl FnMut(u64, &[u8])) -> std::io::Result<()> {
+        let regions = self.dma.iter();
+        for file in regions.filter_map(GuestMemoryRegion::file_offset) {
+            let file = file.file();
+            let mut at = 0;
+            let mut page = [0; PAGE as usize];
+            // Read through the file: a load from the mapping would allocate the page.
+            while let Some(start) = next_data(file, at)? {
+                file.read_exact_at(&mut page, start)?;
+                if page.iter().any(|b| *b != 0) {
+                    each(self.base + start, &page);
+                }
+                at = start + PAGE;
+            }
+        }
+        Ok(())
+    }
+
     /// Zeroes all of RAM and gives its memory back to the host.
     pub fn clear(&self) -> Result<(), RamError> {
         let errno = |e: rustix::io::Errno| RamError::Host {
@@ -234,6 +258,15 @@ impl Ram {
             .filter(|p| self.code.is_tracked(*p))
             .for_each(|p| self.code.bump(p));
         Ok(())
+    }
+}
+
+/// The first page from `at` on that the host holds memory for.
+fn next_data(file: &File, at: u64) -> std::io::Result<Option<u64>> {
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(found) => Ok(Some(found - found % PAGE)),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -339,6 +372,25 @@ mod tests {
             .and_then(|v| v.trim().trim_end_matches(" kB").parse().ok())
             .expect("VmRSS in kB");
         assert!(rss < 64 << 10, "{rss} kB resident");
+    }
+
+    #[test]
+    fn pages_with_content_are_found_and_no_others_made() {
+        let ram = Ram::new(BASE, 1 << 30).expect("1 GiB of address space");
+        let pages = || {
+            let mut found = Vec::new();
+            let each = |gpa, bytes: &[u8]| found.push((gpa - BASE, bytes[8], bytes.len()));
+            ram.for_each_page(each).expect("the memfd can be read");
+            found
+        };
+        assert_eq!(pages(), []);
+        for (offset, value) in [(0x3fff_f008, 3), (8, 1), (0x5008, 2), (0x7008, 0)] {
+            ram.store(BASE + offset, Size::B1, value).expect("in RAM");
+        }
+        assert_eq!(pages(), [(0, 1, 4096), (0x5000, 2, 4096), (0x3fff_f000, 3, 4096)]);
+        let file = ram.dma().iter().find_map(|r| r.file_offset().cloned());
+        let stat = rustix::fs::fstat(file.expect("a memfd").file()).expect("its status");
+        assert!(stat.st_blocks < 64, "{} blocks of 512 bytes in use", stat.st_blocks);
     }
 
     #[test]

@@ -3,3 +3,4 @@
 
 pub mod load;
 pub mod sbi;
+pub mod semihosting;

@@ -16,6 +16,8 @@ pub(super) enum End {
     Restart,
     /// The person quit.
     Quit,
+    /// What the guest sends can no longer be written.
+    Unheard,
     /// The time was up.
     Timeout,
     /// Something of ours failed.

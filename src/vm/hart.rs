@@ -3,6 +3,7 @@
 use super::event::{End, Event};
 use super::shared::{HartView, Shared, StartAt, lock};
 use crate::boot::sbi::{self, After, HartStatus};
+use crate::boot::semihosting;
 use isoform_core::Exit;
 use isoform_devices::htif::{Htif, HtifEvent};
 use isoform_interp::Interp;
@@ -91,7 +92,14 @@ impl Runner {
                 Next::Run
             }
             Exit::Wait { spurious_ok: false } => Next::Sleep,
-            Exit::Breakpoint => Next::Run,
+            Exit::Breakpoint => {
+                match semihosting::call(&mut self.hart, &*self.shared) {
+                    semihosting::After::Continue => {}
+                    semihosting::After::Exit(0) => self.end(End::PowerOff),
+                    semihosting::After::Exit(code) => self.end(End::Exit(code)),
+                }
+                Next::Run
+            }
             Exit::Firmware => match sbi::call(&mut self.hart, &*self.shared) {
                 After::Continue => Next::Run,
                 After::Stop => {
@@ -104,6 +112,10 @@ impl Runner {
                 }
             },
         }
+    }
+
+    fn end(&self, end: End) {
+        self.shared.post.post(Event::End(end));
     }
 
     /// Leaves what the monitor shows.
@@ -126,7 +138,7 @@ impl Runner {
             Some(HtifEvent::Exit(code)) => {
                 let code = u32::try_from(code).unwrap_or(u32::MAX);
                 let end = if code == 0 { End::PowerOff } else { End::Exit(code) };
-                self.shared.post.post(Event::End(end));
+                self.end(end);
             }
             Some(HtifEvent::Output(bytes)) => sbi::Machine::console_write(&*self.shared, &bytes),
             None => {}

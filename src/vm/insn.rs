@@ -26,6 +26,8 @@ const DOORBELL_DELAY: u64 = 5_000;
 const BLOCK_DELAY: u64 = 100_000;
 /// How long the host sleeps at a time when no hart can run and nothing is due.
 const IDLE: Duration = Duration::from_millis(50);
+/// How long it sleeps at a time while output waits to be written.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Events by the virtual time at which they happen, then by the order in which they
 /// were caused.
@@ -84,6 +86,11 @@ pub(super) fn run(machine: &mut Machine) -> End {
             if let Some(end) = machine.handle(event) {
                 return end;
             }
+        }
+        if machine.is_behind() {
+            // A reader's pace is no input: the machine stands still meanwhile.
+            std::thread::sleep(PAUSE);
+            continue;
         }
         if let Some(end) = settle(machine, &agenda) {
             return end;

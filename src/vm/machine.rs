@@ -1,7 +1,7 @@
 //! A machine: the board with its harts, its disks and its console, and what the VM
 //! thread does for them.
 
-use super::channel::Channels;
+use super::channel::{Channels, Failure, Full};
 use super::clock::{HostClock, InsnClock};
 use super::event::{End, Event, Poster};
 use super::hart::{Next, Runner};
@@ -10,7 +10,7 @@ use super::report;
 use super::shared::{HartSlot, Shared, Timers, lock};
 use crate::board::{Board, BoardError, Connections, Slot, fdt};
 use crate::boot::load::{
-    Entry, FDT_ROOM, GuestWriter, LoadError, Loaded, OutOfRam, Payload, StartMode,
+    Entry, FDT_ROOM, Firmware, GuestWriter, LoadError, Loaded, OutOfRam, Payload, StartMode,
 };
 use crate::boot::sbi::HartStatus;
 use crate::config::drive::VIRTIO_SLOTS;
@@ -39,6 +39,9 @@ use std::time::Instant;
 /// Bytes of decoded code kept, by all harts together. With the rest of the process it
 /// stays below the 40 MiB that a machine may take beside its guest's memory.
 const CODE_CACHE: usize = 20 << 20;
+
+/// Exit status of a program whose reader leaves: that of SIGPIPE, as shells say it.
+const READER_LEFT: u32 = 128 + 13;
 
 /// Why a machine cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +76,16 @@ pub enum VmError {
     #[error("the host does not give what a machine needs")]
     Host(#[from] std::io::Error),
     /// The command's status never came.
-    #[error("the guest powered off before the command of --exec had ended; run the image without --exec to see its console")]
-    NoStatus,
+    #[error("the guest {0} before the command of --exec had ended; add --serial file:F to see its console")]
+    NoStatus(&'static str),
+    /// The command's output has nowhere to go.
+    #[error("the command's {stream} cannot be written: {error}")]
+    Output {
+        /// Standard output or standard error.
+        stream: &'static str,
+        /// What the host said.
+        error: std::io::Error,
+    },
     /// The run ended by a fault of ours.
     #[error("the machine stopped: {0}; this is a fault of isoform, please report it")]
     Broken(String),
@@ -125,7 +136,8 @@ impl Machine {
         let channels = match config.exec {
             Some(_) => {
                 let slot = free_slot(&slots).ok_or(VmError::NoSlot)?;
-                let (channels, ports) = Channels::open(slot, &time.post)?;
+                let full = if time.insn.is_some() { Full::Grow } else { Full::Refuse };
+                let (channels, ports) = Channels::open(slot, &time.post, full)?;
                 slots.push((slot, Slot::Console(ports)));
                 Some(channels)
             }
@@ -188,6 +200,8 @@ impl Machine {
         for runner in &mut self.runners {
             runner.set_htif(htif.clone());
             let id = runner.hart.id();
+            let bare = matches!(payload.firmware, Firmware::None);
+            runner.hart.offer_semihosting(bare);
             let mut status = HartStatus::Started;
             match payload.start_mode() {
                 StartMode::Machine => {
@@ -266,16 +280,31 @@ impl Machine {
     pub(super) fn powered_off(&self) -> Result<Outcome, VmError> {
         match &self.channels {
             None => Ok(Outcome::PowerOff),
-            Some(channels) => channels.status().map(Outcome::Exit).ok_or(VmError::NoStatus),
+            Some(channels) => {
+                channels.status().map(Outcome::Exit).ok_or(VmError::NoStatus("powered off"))
+            }
         }
     }
 
-    /// Writes out what is pending, and gives the terminal back.
-    pub(super) fn finish(&mut self) {
-        if let Some(channels) = &mut self.channels {
-            channels.finish();
-        }
+    /// Writes out what is pending, and gives the terminal back. What became of the
+    /// run may change by it: output that was lost is no success.
+    pub(super) fn finish(&mut self, outcome: Result<Outcome, VmError>) -> Result<Outcome, VmError> {
         self.console = None;
+        let stopped = !matches!(outcome, Ok(Outcome::Exit(_)));
+        let finished = self.channels.as_ref().map_or(Ok(()), |c| c.finish(stopped));
+        match finished {
+            Err(_) if outcome.is_err() => outcome,
+            Ok(()) => outcome,
+            Err(Failure::ReaderLeft) => Ok(Outcome::Exit(READER_LEFT)),
+            Err(Failure::Write { stream, error }) => {
+                Err(VmError::Output { stream, error: error.into() })
+            }
+        }
+    }
+
+    /// Whether the machine is to stand still until its output is written.
+    pub(super) fn is_behind(&self) -> bool {
+        self.insn.is_some() && self.channels.as_ref().is_some_and(Channels::is_behind)
     }
 
     pub(super) fn shared_timers(&self) -> &Timers {
@@ -325,7 +354,14 @@ impl Machine {
 
     /// Gives the serial port what input it takes.
     fn feed(&mut self) {
-        let taken = lock(&self.board.uart).receive(self.input.make_contiguous());
+        let mut uart = lock(&self.board.uart);
+        if !uart.is_listening() {
+            // Otherwise the guest's set-up of the port would eat the beginning.
+            uart.await_listener();
+            return;
+        }
+        let taken = uart.receive(self.input.make_contiguous());
+        drop(uart);
         self.input.drain(..taken);
         if let Some(console) = &self.console {
             console.consumed(taken);

@@ -30,7 +30,7 @@ pub fn run(config: MachineConfig, payload: &Payload) -> Result<Outcome, VmError>
     }
     let outcome = run_until_end(&mut machine, payload);
     // The terminal is the person's again before anything is said.
-    machine.finish();
+    let outcome = machine.finish(outcome);
     if machine.config.stats {
         eprint!("{}", report::statistics(&machine));
     }
@@ -45,12 +45,14 @@ fn run_until_end(machine: &mut Machine, payload: &Payload) -> Result<Outcome, Vm
             ClockChoice::Insn { .. } => insn::run(machine),
         };
         match end {
+            // A command that is run again and again would never come to an end.
+            End::Reset if machine.config.exec.is_some() => return Err(VmError::NoStatus("reset itself")),
             End::Reset if machine.config.reboot => machine.reset(),
             End::Restart => machine.reset(),
             End::Reset => return Ok(Outcome::Reset),
             End::PowerOff => return machine.powered_off(),
             End::Exit(code) => return Ok(Outcome::Exit(code)),
-            End::Quit => return Ok(Outcome::Quit),
+            End::Quit | End::Unheard => return Ok(Outcome::Quit),
             End::Timeout => return Ok(Outcome::Timeout),
             End::Broken(what) => return Err(VmError::Broken(what)),
         }

@@ -2,7 +2,9 @@
 
 use super::machine::Machine;
 use super::shared::{Shared, lock};
+use isoform_core::Saved;
 use isoform_memory::Bus;
+use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -108,5 +110,34 @@ pub(super) fn statistics(machine: &Machine) -> String {
     }
     text.push_str("devices:\n");
     devices(&mut text, &machine.board.bus);
+    if machine.insn.is_some() {
+        let _ = match state_hash(machine) {
+            Ok(hash) => writeln!(text, "state hash: {hash}"),
+            Err(e) => writeln!(text, "state hash: guest memory cannot be read: {e}"),
+        };
+    }
     text
+}
+
+/// A hash of all that the guest could ever tell two machines apart by: time, RAM,
+/// harts, devices. Under the instruction clock the same run ends with the same one.
+fn state_hash(machine: &Machine) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    // Each part with its length or address in front, so that none runs into the next.
+    hash.update(machine.clock.now().to_le_bytes());
+    machine.board.ram().for_each_page(|gpa, page| {
+        hash.update(gpa.to_le_bytes());
+        hash.update(page);
+    })?;
+    let harts = machine.runners.iter().map(|r| r.hart.save_bytes());
+    let devices = machine.board.devices.iter().map(|d| lock(&**d).save());
+    for part in harts.chain(devices) {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(&part);
+    }
+    let mut text = String::new();
+    for byte in hash.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
 }

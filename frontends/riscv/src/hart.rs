@@ -50,6 +50,8 @@ pub struct Hart {
     pub(crate) timers: Arc<dyn TimerService>,
     pub(crate) epoch: Arc<WriteEpoch>,
     pub(crate) firmware: bool,
+    /// See [`Hart::offer_semihosting`].
+    pub(crate) semihosting: bool,
     /// Derived from the state by [`Hart::refresh`].
     pub(crate) mode: Mode,
     /// The meaning of the PMP registers, derived by [`Hart::refresh`].
@@ -83,6 +85,7 @@ impl Hart {
             timers,
             epoch,
             firmware,
+            semihosting: false,
             mode: Mode { privilege: Priv::M, fp_off: true, ialign_32: !cpu.ext.has(crate::Ext::Zca) },
             pmp: Rules::default(),
             unit_end: false,
@@ -107,6 +110,12 @@ impl Hart {
     /// Clears a pending supervisor software interrupt, as a write to `sip` would.
     pub fn clear_software_interrupt(&self) {
         self.lines.change(0, 1 << crate::lines::irq::SSI);
+    }
+
+    /// Whether an `ebreak` that is a semihosting call is the run loop's to answer
+    /// ([`Exit::Breakpoint`]); otherwise it traps as any other.
+    pub fn offer_semihosting(&mut self, offered: bool) {
+        self.semihosting = offered;
     }
 
     /// What the hart can do.

@@ -41,6 +41,7 @@ impl Saved for Hart {
             timers: _,
             epoch: _,
             firmware: _,
+            semihosting: _,
             // Derived.
             tlb: _,
             mode: _,

@@ -35,8 +35,8 @@ helpers! {
     SRET = sret, Effects::JUMPS;
     /// `ecall`; goes on behind it where the run loop answers the call.
     ECALL = ecall, Effects::SYSTEM;
-    /// `ebreak`
-    EBREAK = ebreak, Effects::TRAPS;
+    /// `ebreak`; goes on behind it where it is a semihosting call.
+    EBREAK = ebreak, Effects::SYSTEM;
     /// `wfi`
     WFI = wfi, Effects::SYSTEM;
     /// `wrs.nto`
@@ -104,7 +104,25 @@ fn ecall(hart: &mut Hart, _: Args) -> Outcome {
 }
 
 fn ebreak(hart: &mut Hart, _: Args) -> Outcome {
+    if hart.semihosting && is_semihosting_call(hart) {
+        hart.exit = Some(Exit::Breakpoint);
+        return Ok(0);
+    }
     Err(Trap::new(Cause::Breakpoint, hart.state.pc))
+}
+
+/// A call is an `ebreak` between two instructions that do nothing and that no compiler
+/// emits: `slli x0, x0, 0x1f` and `srai x0, x0, 7` (RISC-V "Semihosting").
+fn is_semihosting_call(hart: &Hart) -> bool {
+    const CALL: [u32; 3] = [0x01f0_1013, 0x0010_0073, 0x4070_5013];
+    let start = hart.state.pc.wrapping_sub(4);
+    // They may start at any even address.
+    let half = |n: u64| {
+        let gpa = hart.debug_translate(start.wrapping_add(2 * n))?;
+        hart.ram.load(gpa, Size::B2)
+    };
+    let halves = CALL.iter().flat_map(|word| [word & 0xffff, word >> 16]);
+    (0..).zip(halves).all(|(n, expected)| half(n) == Some(expected.into()))
 }
 
 fn wfi(hart: &mut Hart, _: Args) -> Outcome {
