@@ -3,7 +3,7 @@
 use crate::csr;
 use crate::decode::{self, Line};
 use crate::ext::ExtSet;
-use crate::format::{Format, Operands};
+use crate::format::{CFormat, Format, Operands};
 use isoform_core::{FReg, Insn, Reg};
 use std::fmt::Write;
 
@@ -41,11 +41,14 @@ pub fn disassemble(bytes: &[u8], pc: u64, ext: ExtSet) -> Option<(String, usize)
         let raw = bytes.iter().take(length).rev().fold(0u32, |v, b| v << 8 | u32::from(*b));
         return Some((format!(".insn   {raw:#0width$x}", width = 2 + 2 * length), length));
     };
-    let format = match line {
-        Line::Long(form) => form.format,
-        Line::Short(form) => decode::form_of(form.op as u16)?.format,
+    let (format, short) = match line {
+        Line::Long(form) => (form.format, None),
+        Line::Short(form) => {
+            let format = decode::form_of(form.op as u16)?.format;
+            (format, short_operands(form.format, insn, pc))
+        }
     };
-    let mut text = line.mnemonic().to_string();
+    let mut text = mnemonic(line, insn);
     if matches!(format, Format::Amo | Format::Lr) {
         text.push_str(match (insn.aq(), insn.rl()) {
             (false, false) => "",
@@ -54,12 +57,61 @@ pub fn disassemble(bytes: &[u8], pc: u64, ext: ExtSet) -> Option<(String, usize)
             (true, true) => ".aqrl",
         });
     }
-    let operands = operands(format, insn, pc);
+    let operands = short.unwrap_or_else(|| operands(format, insn, pc));
     if !operands.is_empty() {
         // Writing to a string cannot fail.
         let _ = write!(text, "{:pad$} {operands}", "", pad = 7usize.saturating_sub(text.len()));
     }
     Some((text, length))
+}
+
+/// The assembler's name for an instruction.
+fn mnemonic(line: Line, i: Insn) -> String {
+    match line {
+        // Unpriv. 2.7: a mode of its own, of which only this combination is defined.
+        Line::Long(f) if f.format == Format::Fence && i.imm == 0x833 => "fence.tso".into(),
+        _ => line.mnemonic().into(),
+    }
+}
+
+/// Operands of the 16-bit formats that name fewer than the instruction they stand for;
+/// `None` for the others.
+fn short_operands(format: CFormat, i: Insn, pc: u64) -> Option<String> {
+    let (rd, rs1, rs2) = (x(i.rd()), x(i.rs1()), x(i.rs2()));
+    let (imm, target) = (i.imm, pc.wrapping_add(i.simm() as u64));
+    Some(match format {
+        CFormat::None => String::new(),
+        // `c.nop`: anything but 0 is a hint.
+        CFormat::Imm if i.rd().0 == 0 && imm == 0 => String::new(),
+        CFormat::Imm if i.rd().0 == 0 => format!("{imm}"),
+        CFormat::Imm
+        | CFormat::ImmNot0
+        | CFormat::Li
+        | CFormat::Addi16sp
+        | CFormat::Shift
+        | CFormat::Slli
+        | CFormat::Andi => format!("{rd}, {imm}"),
+        CFormat::Arith | CFormat::Mv | CFormat::Add => format!("{rd}, {rs2}"),
+        CFormat::Jump => format!("{target:#x}"),
+        CFormat::Branch => format!("{rs1}, {target:#x}"),
+        CFormat::Jr | CFormat::Jalr => rs1.into(),
+        CFormat::Unary(_) => rd.into(),
+        CFormat::Addi4spn
+        | CFormat::Lui
+        | CFormat::LoadB
+        | CFormat::LoadH
+        | CFormat::LoadW
+        | CFormat::LoadD
+        | CFormat::StoreB
+        | CFormat::StoreH
+        | CFormat::StoreW
+        | CFormat::StoreD
+        | CFormat::LoadWSp
+        | CFormat::LoadDSp
+        | CFormat::FLoadDSp
+        | CFormat::StoreWSp
+        | CFormat::StoreDSp => return None,
+    })
 }
 
 /// Operands in the assembler's order.
@@ -88,6 +140,7 @@ fn operands(format: Format, i: Insn, pc: u64) -> String {
         Format::B => format!("{rs1}, {}, {target:#x}", x(i.rs2_s())),
         Format::U => format!("{rd}, {:#x}", imm as u32 >> 12),
         Format::J => format!("{rd}, {target:#x}"),
+        Format::Fence if imm == 0x833 => String::new(),
         Format::Fence => format!("{}, {}", fence_set(imm >> 4), fence_set(imm)),
         Format::Csr => format!("{rd}, {}, {rs1}", csr()),
         Format::CsrI => format!("{rd}, {}, {}", csr(), i.rs1().0),
@@ -135,7 +188,10 @@ mod tests {
         assert_eq!(text(0x3000_2573), "csrrs   a0, mstatus, zero");
         assert_eq!(text(0x02c5_f553), "fadd.d  fa0, fa1, fa2");
         assert_eq!(text(0x0000_0013), "addi    zero, zero, 0");
-        assert_eq!(text(0x0000_8082), "c.jr    zero, 0(ra)");
+        assert_eq!(text(0x0000_8082), "c.jr    ra");
+        assert_eq!(text(0x0000_4501), "c.li    a0, 0");
+        assert_eq!(text(0x0000_0001), "c.nop");
+        assert_eq!(text(0x8330_000f), "fence.tso");
         assert_eq!(text(0xffff_ffff), ".insn   0xffffffff");
     }
 }
