@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex};
 pub(super) enum Next {
     /// Run on.
     Run,
+    /// Run on, once others had a chance to do what it waits for.
+    Yield,
     /// Sleep until something is asked of it.
     Sleep,
 }
@@ -87,10 +89,7 @@ impl Runner {
                 self.publish();
                 Next::Run
             }
-            Exit::Wait { spurious_ok: true } => {
-                std::thread::yield_now();
-                Next::Run
-            }
+            Exit::Wait { spurious_ok: true } => Next::Yield,
             Exit::Wait { spurious_ok: false } => Next::Sleep,
             Exit::Breakpoint => {
                 match semihosting::call(&mut self.hart, &*self.shared) {

@@ -49,8 +49,11 @@ pub(super) fn run(machine: &mut Machine) -> End {
 
 fn run_hart(runner: &mut Runner, shared: &Shared) {
     while !shared.is_ending() {
-        if runner.run(SLICE) == Next::Sleep && !shared.is_ending() {
-            runner.hart.lines().attention().sleep(None);
+        match runner.run(SLICE) {
+            Next::Run => {}
+            Next::Yield => std::thread::yield_now(),
+            Next::Sleep if shared.is_ending() => {}
+            Next::Sleep => runner.hart.lines().attention().sleep(None),
         }
     }
 }

@@ -1,0 +1,141 @@
+//! Under the instruction clock the same machine runs the same way, bit for bit,
+//! whatever else the host does: `--stats` ends with a hash of time, RAM, harts and
+//! devices.
+
+#[path = "common/image.rs"]
+mod image;
+#[path = "common/program.rs"]
+mod program;
+
+use image::{DEBIAN, debian};
+use program::{Ran, isoform_run, run};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A guest program of ours.
+fn rom(name: &str) -> PathBuf {
+    let bin = Path::new(env!("CARGO_MANIFEST_DIR")).join("test-roms/bin");
+    bin.join(name).with_extension("elf")
+}
+
+/// What a run shows of itself: all but the time it took.
+#[derive(Debug, PartialEq, Eq)]
+struct Shown {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn shown(ran: Ran) -> Shown {
+    let took = |line: &&str| !line.contains(" instructions in ");
+    let err = ran.err.lines().filter(took).collect::<Vec<_>>().join("\n");
+    assert!(err.contains("state hash: "), "{err}");
+    let out = String::from_utf8_lossy(&ran.out).into_owned();
+    Shown {
+        status: ran.status,
+        out,
+        err,
+    }
+}
+
+fn hash(shown: &Shown) -> &str {
+    let hash = shown
+        .err
+        .lines()
+        .find_map(|l| l.strip_prefix("state hash: "));
+    hash.expect("it is there")
+}
+
+/// Does something while all processors are busy otherwise as well.
+fn under_load<T>(work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+fn program(name: &str, clock: &str, harts: &str) -> Command {
+    let mut command = isoform_run();
+    command
+        .arg(rom(name))
+        .args(["--stats", "--clock", clock, "--smp", harts]);
+    command
+}
+
+#[test]
+fn small_programs_repeat_bit_for_bit() {
+    let programs = [
+        ("smp_atomics", "4"),
+        ("smp_ipi", "4"),
+        ("smp_litmus", "4"),
+        ("interrupts", "1"),
+    ];
+    for (name, harts) in programs {
+        let once = || shown(run(&mut program(name, "insn", harts)));
+        let (quiet, busy) = (once(), under_load(once));
+        assert_eq!(quiet.status, 0, "{name}: {quiet:?}");
+        assert_eq!(quiet, busy, "{name}");
+    }
+}
+
+/// A hash that never differed would prove nothing.
+#[test]
+fn another_seed_or_another_machine_is_another_run() {
+    let of = |clock, memory| {
+        let mut command = program("smp_atomics", clock, "4");
+        shown(run(command.args(["-m", memory])))
+    };
+    let first = of("insn,seed=1", "64M");
+    assert_eq!(first, of("insn,seed=1", "64M"));
+    let (seed, memory) = (of("insn,seed=2", "64M"), of("insn,seed=1", "65M"));
+    assert_ne!(hash(&first), hash(&seed));
+    assert_ne!(hash(&first), hash(&memory));
+}
+
+/// Disk I/O, random numbers, timer interrupts, migration between harts.
+const WORK: &str = "mkfs.ext2 /dev/vda > /dev/null && mount -t ext4 /dev/vda /mnt &&
+    (dd if=/dev/urandom of=/mnt/a bs=64k count=4 & dd if=/dev/urandom of=/mnt/b bs=64k count=4; wait) &&
+    cat /mnt/a /mnt/b | md5sum && umount /mnt; cat /proc/uptime; grep timer /proc/interrupts >&2";
+
+fn linux(disk: &Path) -> Shown {
+    let file = std::fs::File::create(disk).expect("a file");
+    file.set_len(16 << 20).expect("room");
+    let mut command = isoform_run();
+    command.args([DEBIAN, "--stats", "--clock", "insn,seed=7", "--smp", "4"]);
+    command
+        .arg("--drive")
+        .arg(format!("file={}", disk.display()));
+    command.args(["--exec", WORK]);
+    shown(run(&mut command))
+}
+
+#[test]
+fn linux_on_four_harts_with_a_disk_repeats_bit_for_bit() {
+    if debian("linux_on_four_harts_with_a_disk_repeats_bit_for_bit").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let disks = ["quiet", "busy"].map(|name| folder.path().join(name));
+    let [quiet, busy] = &disks;
+    // Side by side, one of them with more threads around it than there are processors.
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| linux(quiet));
+        let second = under_load(|| linux(busy));
+        (first.join().expect("it ran"), second)
+    });
+    assert_eq!(first.status, 0, "{first:?}");
+    assert_eq!(first, second);
+    let [quiet, busy] = disks.map(|disk| std::fs::read(disk).expect("it is there"));
+    assert!(quiet == busy, "the disks differ");
+    assert!(quiet.iter().any(|b| *b != 0), "nothing was written");
+}

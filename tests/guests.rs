@@ -1,0 +1,20 @@
+//! Real operating systems, run as a person runs them.
+//!
+//! Where no mirror can be reached, or a program that a test needs is not installed,
+//! the test says that it is skipped and why; with `ISOFORM_REQUIRE_GUESTS=1` that is
+//! a failure. Boots cost seconds, so each does the work of several checks.
+
+#[path = "guests/command.rs"]
+mod command;
+#[path = "guests/disk.rs"]
+mod disk;
+#[path = "common/image.rs"]
+mod image;
+#[path = "guests/machine.rs"]
+mod machine;
+#[path = "common/program.rs"]
+mod program;
+#[path = "guests/session.rs"]
+mod session;
+#[path = "guests/terminal.rs"]
+mod terminal;
