@@ -29,11 +29,14 @@ const IDLE: Duration = Duration::from_millis(50);
 /// How long it sleeps at a time while output waits to be written.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// A number for the next event, and the events by time and number.
+type Queue = (u64, BTreeMap<(u64, u64), Event>);
+
 /// Events by the virtual time at which they happen, then by the order in which they
 /// were caused.
 pub(super) struct Agenda {
     clock: Arc<InsnClock>,
-    queue: Mutex<(u64, BTreeMap<(u64, u64), Event>)>,
+    queue: Mutex<Queue>,
 }
 
 impl Agenda {
