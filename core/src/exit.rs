@@ -9,7 +9,7 @@ pub enum Exit {
     /// The attention word is not zero.
     Attention,
     /// The vCPU waits for an interrupt. `spurious_ok` when it may also simply
-    /// go on after a bounded time (RISC-V Zawrs `wrs.sto`).
+    /// go on after a bounded time (RISC-V `wrs.sto`, `pause`).
     Wait {
         /// May resume without an interrupt.
         spurious_ok: bool,

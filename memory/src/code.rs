@@ -10,8 +10,8 @@
 //! compares the bytes themselves at each of its instruction fences.
 
 use isoform_core::{Attention, Requests};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
 use vm_memory::bitmap::{Bitmap, RefSlice, WithBitmapSlice};
 
 const TRACKED: u32 = 1 << 31;
@@ -51,15 +51,19 @@ impl CodePages {
 
     /// Starts tracking: gives the version, and whether the page was not yet tracked.
     /// Read the content only afterwards.
-    pub fn track(&self, page: usize) -> (u32, bool) {
+    pub(crate) fn track(&self, page: usize) -> (u32, bool) {
         self.word(page).map_or((0, false), |w| {
             let old = w.fetch_or(TRACKED, Ordering::SeqCst);
+            // With its like in `note_write`: either the writer sees the mark, or what
+            // is read from here on has what was written.
+            fence(Ordering::SeqCst);
             (old & !TRACKED, old & TRACKED == 0)
         })
     }
 
-    /// The page was written, or is about to be through an entry made from now on.
+    /// The page was written. Call after the store.
     pub fn note_write(&self, page: usize) {
+        fence(Ordering::SeqCst);
         if let Some(w) = self.word(page)
             && w.load(Ordering::SeqCst) & TRACKED != 0
         {
@@ -109,6 +113,9 @@ impl<'a> WithBitmapSlice<'a> for CodePages {
 #[derive(Debug)]
 pub struct WriteEpoch {
     now: AtomicU64,
+    /// Held from the mark on a page to the request that follows: whoever finds a page
+    /// tracked also finds the number that it is waited for with.
+    tracking: Mutex<()>,
     vcpus: Vec<(Arc<Attention>, AtomicU64)>,
 }
 
@@ -118,13 +125,22 @@ impl WriteEpoch {
         let vcpus = vcpus.into_iter().map(|a| (a, AtomicU64::new(0))).collect();
         Self {
             now: AtomicU64::new(0),
+            tracking: Mutex::new(()),
             vcpus,
         }
     }
 
-    /// Asks all vCPUs but `me` to drop their write entries for tracked pages. Gives
-    /// the epoch for [`WriteEpoch::settled`].
-    pub fn request(&self, me: usize) -> u64 {
+    /// vCPU `me` decodes code from a page: starts tracking it, and asks the others to
+    /// drop their write entries if nobody has. Gives the page's version and the epoch
+    /// for [`WriteEpoch::settled`]. `me` drops its own write entries afterwards, then
+    /// reads the content.
+    pub fn track(&self, me: usize, code: &CodePages, page: usize) -> (u32, u64) {
+        let _order = self.tracking.lock().unwrap_or_else(PoisonError::into_inner);
+        let (version, first) = code.track(page);
+        (version, if first { self.request(me) } else { self.now() })
+    }
+
+    fn request(&self, me: usize) -> u64 {
         let epoch = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         for (i, (attention, _)) in self.vcpus.iter().enumerate() {
             if i != me {
@@ -135,7 +151,7 @@ impl WriteEpoch {
     }
 
     /// The latest request.
-    pub fn now(&self) -> u64 {
+    fn now(&self) -> u64 {
         self.now.load(Ordering::SeqCst)
     }
 
@@ -182,12 +198,27 @@ mod tests {
         let a: Vec<_> = (0..3).map(|_| Arc::new(Attention::new())).collect();
         let epoch = WriteEpoch::new(a.iter().cloned());
         a.iter().for_each(|a| a.set_quiescent(false));
-        let e = epoch.request(0);
+        let pages = CodePages::new(1);
+        let (_, e) = epoch.track(0, &pages, 0);
         assert!(a[1].is_set() && a[2].is_set() && !a[0].is_set());
         assert!(!epoch.settled(0, e));
         epoch.serve(1, || ());
         assert!(!epoch.settled(0, e));
         a[2].set_quiescent(true);
         assert!(epoch.settled(0, e));
+    }
+
+    #[test]
+    fn who_finds_a_page_tracked_waits_for_the_same_writers() {
+        let a: Vec<_> = (0..3).map(|_| Arc::new(Attention::new())).collect();
+        let epoch = WriteEpoch::new(a.iter().cloned());
+        a.iter().for_each(|a| a.set_quiescent(false));
+        let pages = CodePages::new(1);
+        epoch.track(0, &pages, 0);
+        let (_, e) = epoch.track(2, &pages, 0);
+        epoch.serve(0, || ());
+        assert!(!epoch.settled(2, e), "vCPU 1 may still write");
+        epoch.serve(1, || ());
+        assert!(epoch.settled(2, e));
     }
 }

@@ -387,10 +387,17 @@ mod tests {
         for (offset, value) in [(0x3fff_f008, 3), (8, 1), (0x5008, 2), (0x7008, 0)] {
             ram.store(BASE + offset, Size::B1, value).expect("in RAM");
         }
-        assert_eq!(pages(), [(0, 1, 4096), (0x5000, 2, 4096), (0x3fff_f000, 3, 4096)]);
+        assert_eq!(
+            pages(),
+            [(0, 1, 4096), (0x5000, 2, 4096), (0x3fff_f000, 3, 4096)]
+        );
         let file = ram.dma().iter().find_map(|r| r.file_offset().cloned());
         let stat = rustix::fs::fstat(file.expect("a memfd").file()).expect("its status");
-        assert!(stat.st_blocks < 64, "{} blocks of 512 bytes in use", stat.st_blocks);
+        assert!(
+            stat.st_blocks < 64,
+            "{} blocks of 512 bytes in use",
+            stat.st_blocks
+        );
     }
 
     #[test]

@@ -131,12 +131,24 @@ pub fn call(hart: &mut Hart, machine: &dyn Machine) -> After {
     let args = [x[A0], x[A0 + 1], x[A0 + 2], x[A0 + 3], x[A0 + 4]];
     if extension <= eid::SHUTDOWN {
         hart.state.x[A0] = legacy(hart, machine, extension, args);
-        return After::Continue;
+        return if extension == eid::SHUTDOWN {
+            After::Stop
+        } else {
+            After::Continue
+        };
     }
     let (answer, after) = match (extension, function) {
         (eid::HSM, 1) => (Ok(0), After::Stop),
-        (eid::HSM, 3) => suspend(hart, args),
-        _ => (dispatch(hart, machine, extension, function, args), After::Continue),
+        (eid::HSM, 3) => suspend(hart, args[0]),
+        // What succeeds does not return (SBI 10.1).
+        (eid::SRST, 0) => match reset(machine, args[0]) {
+            Ok(_) => (Ok(0), After::Stop),
+            error => (error, After::Continue),
+        },
+        _ => (
+            dispatch(hart, machine, extension, function, args),
+            After::Continue,
+        ),
     };
     let (error, value) = match answer {
         Ok(value) => (0, value),
@@ -161,7 +173,9 @@ fn dispatch(
             Ok(0)
         }
         (eid::IPI, 0) => {
-            select(machine, a0, a1)?.into_iter().for_each(|h| machine.interrupt(h));
+            select(machine, a0, a1)?
+                .into_iter()
+                .for_each(|h| machine.interrupt(h));
             Ok(0)
         }
         (eid::RFENCE, _) => remote_fence(machine, function, [a0, a1, a2, a3, a4]),
@@ -170,18 +184,19 @@ fn dispatch(
             let target = usize::try_from(a0).ok().filter(|h| *h < machine.harts());
             Ok(machine.status(target.ok_or(Error::InvalidParam)?) as u64)
         }
-        (eid::SRST, 0) => {
-            let reset = match a0 as u32 {
-                0 => Reset::Shutdown,
-                1 | 2 => Reset::Reboot,
-                _ => return Err(Error::InvalidParam),
-            };
-            machine.reset(reset);
-            Ok(0)
-        }
         (eid::DBCN, _) => debug_console(hart, machine, function, a0, a1, a2),
         _ => Err(Error::NotSupported),
     }
+}
+
+fn reset(machine: &dyn Machine, kind: u64) -> Answer {
+    let reset = match kind as u32 {
+        0 => Reset::Shutdown,
+        1 | 2 => Reset::Reboot,
+        _ => return Err(Error::InvalidParam),
+    };
+    machine.reset(reset);
+    Ok(0)
 }
 
 fn base(function: u64, arg: u64) -> Answer {
@@ -204,7 +219,8 @@ fn select(machine: &dyn Machine, mask: u64, base: u64) -> Result<Vec<usize>, Err
     let bits = (0..64u64).filter(|b| mask >> b & 1 != 0);
     bits.map(|b| {
         let hart = base.checked_add(b).and_then(|h| usize::try_from(h).ok());
-        hart.filter(|h| *h < machine.harts()).ok_or(Error::InvalidParam)
+        hart.filter(|h| *h < machine.harts())
+            .ok_or(Error::InvalidParam)
     })
     .collect()
 }
@@ -228,25 +244,22 @@ fn start(machine: &dyn Machine, hart: u64, pc: u64, opaque: u64) -> Answer {
     if pc & 1 != 0 {
         return Err(Error::InvalidAddress);
     }
-    if machine.start(hart, pc, opaque) { Ok(0) } else { Err(Error::AlreadyAvailable) }
+    if machine.start(hart, pc, opaque) {
+        Ok(0)
+    } else {
+        Err(Error::AlreadyAvailable)
+    }
 }
 
-/// Retentive suspend is a wait for an interrupt; non-retentive suspend resumes at an
-/// address as if started there (SBI 9.4).
-fn suspend(hart: &mut Hart, [kind, resume, opaque, ..]: [u64; 5]) -> (Answer, After) {
+/// Retentive suspend is a wait for an interrupt. Non-retentive suspend would lose the
+/// hart's state to save power, of which there is none to be saved here (SBI 9.4).
+fn suspend(hart: &Hart, kind: u64) -> (Answer, After) {
     const RETENTIVE: u64 = 0;
     const NON_RETENTIVE: u64 = 0x8000_0000;
     match kind & 0xffff_ffff {
+        RETENTIVE if hart.is_awake() => (Ok(0), After::Continue),
         RETENTIVE => (Ok(0), After::Wait),
-        NON_RETENTIVE if resume & 1 != 0 => (Err(Error::InvalidAddress), After::Continue),
-        NON_RETENTIVE => {
-            // Interrupts pending or enabled before are what wakes it.
-            let (mie, stimecmp, id) = (hart.state.mie, hart.state.stimecmp, hart.id() as u64);
-            hart.setup_supervisor(resume, id, opaque);
-            hart.state.mie = mie;
-            hart.set_stimecmp(stimecmp);
-            (Ok(id), After::Wait)
-        }
+        NON_RETENTIVE => (Err(Error::NotSupported), After::Continue),
         _ => (Err(Error::InvalidParam), After::Continue),
     }
 }
@@ -263,16 +276,22 @@ fn debug_console(
         0 | 1 if high != 0 => Err(Error::InvalidParam),
         0 => {
             let mut bytes = vec![0; count.min(CONSOLE_MAX) as usize];
-            hart.ram().read(low, &mut bytes).ok_or(Error::InvalidParam)?;
+            hart.ram()
+                .read(low, &mut bytes)
+                .ok_or(Error::InvalidParam)?;
             machine.console_write(&bytes);
             Ok(bytes.len() as u64)
         }
         1 => {
             // Checked before input is taken, so that none is lost.
             let mut bytes = vec![0; count.min(CONSOLE_MAX) as usize];
-            hart.ram().read(low, &mut bytes).ok_or(Error::InvalidParam)?;
+            hart.ram()
+                .read(low, &mut bytes)
+                .ok_or(Error::InvalidParam)?;
             let n = machine.console_read(&mut bytes);
-            hart.ram().write(low, bytes.get(..n).unwrap_or(&[])).ok_or(Error::Failed)?;
+            hart.ram()
+                .write(low, bytes.get(..n).unwrap_or(&[]))
+                .ok_or(Error::Failed)?;
             Ok(n as u64)
         }
         2 => {
@@ -294,14 +313,23 @@ fn legacy(hart: &mut Hart, machine: &dyn Machine, extension: u64, args: [u64; 5]
         }
         let gpa = hart.debug_translate(args[0])?;
         let mask = hart.ram().load(gpa, isoform_core::Size::B8)?;
-        Some(all().into_iter().filter(|h| *h < 64 && mask >> h & 1 != 0).collect())
+        Some(
+            all()
+                .into_iter()
+                .filter(|h| *h < 64 && mask >> h & 1 != 0)
+                .collect(),
+        )
     };
     match extension {
         eid::SET_TIMER => hart.set_stimecmp(args[0]),
         eid::CONSOLE_PUTCHAR => machine.console_write(&[args[0] as u8]),
         eid::CONSOLE_GETCHAR => {
             let mut byte = [0];
-            return if machine.console_read(&mut byte) == 1 { byte[0].into() } else { failed };
+            return if machine.console_read(&mut byte) == 1 {
+                byte[0].into()
+            } else {
+                failed
+            };
         }
         eid::CLEAR_IPI => hart.clear_software_interrupt(),
         eid::SEND_IPI => match named(hart) {
@@ -311,7 +339,11 @@ fn legacy(hart: &mut Hart, machine: &dyn Machine, extension: u64, args: [u64; 5]
         eid::SHUTDOWN => machine.reset(Reset::Shutdown),
         _ => {
             let code = extension == eid::REMOTE_FENCE_I;
-            let requests = if code { Requests::FLUSH_CODE } else { Requests::FLUSH_TLB };
+            let requests = if code {
+                Requests::FLUSH_CODE
+            } else {
+                Requests::FLUSH_TLB
+            };
             match named(hart) {
                 Some(harts) => machine.fence(&harts, requests),
                 None => return failed,

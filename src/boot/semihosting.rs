@@ -73,7 +73,9 @@ fn word(hart: &Hart, block: u64, n: u64) -> Option<u64> {
 }
 
 fn byte(hart: &Hart, va: u64) -> Option<u8> {
-    hart.ram().load(hart.debug_translate(va)?, Size::B1).map(|b| b as u8)
+    hart.ram()
+        .load(hart.debug_translate(va)?, Size::B1)
+        .map(|b| b as u8)
 }
 
 /// Any other reason than a program's own end is an error.
@@ -110,13 +112,21 @@ fn write(hart: &Hart, machine: &dyn Machine, block: u64) -> u64 {
         return FAILED;
     };
     let now = len.min(WRITE_MAX);
-    if print(hart, machine, at, now) == 0 { len - now } else { len }
+    if print(hart, machine, at, now) == 0 {
+        len - now
+    } else {
+        len
+    }
 }
 
 /// `:tt` is the console's name.
 fn opens_console(hart: &Hart, block: u64) -> bool {
     let name = word(hart, block, 0);
-    name.is_some_and(|at| (0..3).map_while(|n| byte(hart, at.checked_add(n)?)).eq(*b":tt"))
+    name.is_some_and(|at| {
+        (0..3)
+            .map_while(|n| byte(hart, at.checked_add(n)?))
+            .eq(*b":tt")
+    })
 }
 
 #[cfg(test)]
@@ -125,7 +135,7 @@ mod tests {
     use crate::boot::sbi::{HartStatus, Reset};
     use isoform_core::{Attention, Clock, Exit, Requests};
     use isoform_memory::{Bus, Ram, WriteEpoch};
-    use isoform_riscv::{Cpu, Lines, TimerService, Timebase, Wiring};
+    use isoform_riscv::{Cpu, Lines, Timebase, TimerService, Wiring};
     use std::sync::{Arc, Mutex};
 
     const BASE: u64 = 0x8000_0000;
@@ -218,7 +228,10 @@ mod tests {
         let (mut h, tape) = (hart(), Tape::default());
         h.ram().write(BASE + 0x200, b":tt\0one\0").expect("in RAM");
         let open = block(&h, &[BASE + 0x200, 4, 3]);
-        assert_eq!(ask(&mut h, &tape, sys::OPEN, open), (After::Continue, CONSOLE));
+        assert_eq!(
+            ask(&mut h, &tape, sys::OPEN, open),
+            (After::Continue, CONSOLE)
+        );
         ask(&mut h, &tape, sys::WRITE0, BASE + 0x204);
         let write = block(&h, &[CONSOLE, BASE + 0x200, 3]);
         assert_eq!(ask(&mut h, &tape, sys::WRITE, write), (After::Continue, 0));
@@ -227,7 +240,10 @@ mod tests {
         let end = block(&h, &[APPLICATION_EXIT, 42]);
         assert_eq!(ask(&mut h, &tape, sys::EXIT, end).0, After::Exit(42));
         let fault = block(&h, &[0x2_0023, 0]);
-        assert_eq!(ask(&mut h, &tape, sys::EXIT_EXTENDED, fault).0, After::Exit(1));
+        assert_eq!(
+            ask(&mut h, &tape, sys::EXIT_EXTENDED, fault).0,
+            After::Exit(1)
+        );
     }
 
     #[test]

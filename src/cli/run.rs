@@ -53,8 +53,8 @@ pub(super) struct Args {
     /// times
     ///
     /// The first takes virtio-mmio slot 0 (at 0x10001000), the second slot 1, and
-    /// so on; bus=N chooses another. snapshot=on keeps the guest's writes in
-    /// memory and forgets them at the end. A comma in a name is written twice.
+    /// so on; bus=N chooses another. snapshot=on keeps the guest's writes in a
+    /// temporary file that vanishes with the machine. A comma in a name is written twice.
     #[arg(long = "drive", value_name = "DRIVE",
           value_parser = config::drive::drive, help_heading = MACHINE)]
     pub(super) drives: Vec<DriveSpec>,

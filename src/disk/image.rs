@@ -69,13 +69,29 @@ impl Image {
                 source.kind(),
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
             );
-            let advice = if denied && writes { " for writing; add readonly=on or snapshot=on" } else { "" };
-            DiskError::Open { path: path.clone(), advice, source }
+            let advice = if denied && writes {
+                " for writing; add readonly=on or snapshot=on"
+            } else {
+                ""
+            };
+            DiskError::Open {
+                path: path.clone(),
+                advice,
+                source,
+            }
         })?;
-        let failed = |source| DiskError::Open { path: path.clone(), advice: "", source };
+        let failed = |source| DiskError::Open {
+            path: path.clone(),
+            advice: "",
+            source,
+        };
         let kind = file.metadata().map_err(failed)?.file_type();
         if !kind.is_file() && !kind.is_block_device() {
-            let what = if kind.is_dir() { "a folder" } else { "no regular file" };
+            let what = if kind.is_dir() {
+                "a folder"
+            } else {
+                "no regular file"
+            };
             return Err(DiskError::Kind { path, what });
         }
         let lock = if writes {
@@ -83,7 +99,12 @@ impl Image {
         } else {
             FlockOperation::NonBlockingLockShared
         };
-        flock(&file, lock).map_err(|_| DiskError::InUse(path.clone()))?;
+        match flock(&file, lock) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(DiskError::InUse(path)),
+            // Some file systems have no locks; that is no reason to refuse a disk.
+            Err(e) => log::warn!("{} cannot be locked: {e}", path.display()),
+        }
         // A block device's metadata has no size; its end has.
         let size = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed)?;
         if size == 0 || !size.is_multiple_of(SECTOR) {
@@ -94,7 +115,12 @@ impl Image {
             true => Some(Overlay::new(sectors).map_err(failed)?),
             false => None,
         };
-        Ok(Self { file, sectors, read_only: drive.readonly, overlay })
+        Ok(Self {
+            file,
+            sectors,
+            read_only: drive.readonly,
+            overlay,
+        })
     }
 
     /// Size in sectors of 512 bytes.
@@ -128,15 +154,25 @@ impl Image {
 
     /// Makes what was written durable. An overlay is never meant to last.
     pub fn flush(&self) -> io::Result<()> {
-        if self.read_only || self.overlay.is_some() { Ok(()) } else { self.file.sync_data() }
+        if self.read_only || self.overlay.is_some() {
+            Ok(())
+        } else {
+            self.file.sync_data()
+        }
     }
 
     /// The byte offset of whole sectors inside the disk.
     fn offset(&self, sector: u64, len: usize) -> io::Result<u64> {
         let sectors = len as u64 / SECTOR;
         let whole = (len as u64).is_multiple_of(SECTOR);
-        let inside = sector.checked_add(sectors).is_some_and(|end| end <= self.sectors);
-        if whole && inside { Ok(sector * SECTOR) } else { Err(io::ErrorKind::InvalidInput.into()) }
+        let inside = sector
+            .checked_add(sectors)
+            .is_some_and(|end| end <= self.sectors);
+        if whole && inside {
+            Ok(sector * SECTOR)
+        } else {
+            Err(io::ErrorKind::InvalidInput.into())
+        }
     }
 }
 
@@ -146,7 +182,13 @@ mod tests {
     use std::io::Write;
 
     fn drive(file: &std::path::Path, snapshot: bool, readonly: bool) -> Drive {
-        Drive { file: file.to_owned(), snapshot, readonly, slot: 0, raw: true }
+        Drive {
+            file: file.to_owned(),
+            snapshot,
+            readonly,
+            slot: 0,
+            raw: true,
+        }
     }
 
     fn disk() -> tempfile::NamedTempFile {
@@ -173,11 +215,17 @@ mod tests {
     fn a_writer_is_alone() {
         let f = disk();
         let writer = Image::open(&drive(f.path(), false, false)).expect("a disk");
-        assert!(matches!(Image::open(&drive(f.path(), true, false)), Err(DiskError::InUse(_))));
+        assert!(matches!(
+            Image::open(&drive(f.path(), true, false)),
+            Err(DiskError::InUse(_))
+        ));
         drop(writer);
         let _a = Image::open(&drive(f.path(), true, false)).expect("a reader");
         let _b = Image::open(&drive(f.path(), false, true)).expect("another");
-        assert!(matches!(Image::open(&drive(f.path(), false, false)), Err(DiskError::InUse(_))));
+        assert!(matches!(
+            Image::open(&drive(f.path(), false, false)),
+            Err(DiskError::InUse(_))
+        ));
     }
 
     #[test]

@@ -21,7 +21,10 @@ impl Overlay {
     /// An empty overlay for a disk of `sectors`.
     pub(super) fn new(sectors: u64) -> io::Result<Self> {
         let words = usize::try_from(sectors.div_ceil(64)).map_err(io::Error::other)?;
-        Ok(Self { file: tempfile::tempfile()?, written: vec![0; words] })
+        Ok(Self {
+            file: tempfile::tempfile()?,
+            written: vec![0; words],
+        })
     }
 
     fn has(&self, sector: u64) -> bool {
@@ -37,7 +40,10 @@ impl Overlay {
             let here = self.has(sector);
             // A run of sectors from the same place is read at once.
             let most = rest.len() as u64 / SECTOR;
-            let run = (1..most).take_while(|n| self.has(sector + n) == here).count() + 1;
+            let run = (1..most)
+                .take_while(|n| self.has(sector + n) == here)
+                .count()
+                + 1;
             let len = rest.len().min(run * SECTOR as usize);
             let source = if here { &self.file } else { base };
             if let Some(part) = rest.get_mut(..len) {

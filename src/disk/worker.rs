@@ -11,7 +11,7 @@ pub type Answer = Result<Vec<u8>, IoError>;
 /// A disk's thread. Dropped, it finishes what was asked of it.
 #[derive(Debug)]
 pub struct Worker {
-    requests: Option<Sender<BlockRequest>>,
+    requests: Sender<Option<BlockRequest>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -21,26 +21,32 @@ impl Worker {
         mut image: Image,
         done: impl Fn(u64, Answer) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (requests, queue) = channel::<BlockRequest>();
-        let thread = std::thread::Builder::new().name("disk".into()).spawn(move || {
-            for BlockRequest { id, op } in queue {
-                done(id, perform(&mut image, op));
-            }
-        })?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
+        let (requests, queue) = channel::<Option<BlockRequest>>();
+        let thread = std::thread::Builder::new()
+            .name("disk".into())
+            .spawn(move || {
+                // `None` is the end, whoever may still hold a sender.
+                for BlockRequest { id, op } in queue.into_iter().map_while(|request| request) {
+                    done(id, perform(&mut image, op));
+                }
+            })?;
+        Ok(Self {
+            requests,
+            thread: Some(thread),
+        })
     }
 
     /// Where requests go.
-    pub fn requests(&self) -> Option<Sender<BlockRequest>> {
+    pub fn requests(&self) -> Sender<Option<BlockRequest>> {
         self.requests.clone()
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.requests = None;
-        // Others may still hold a sender; they are gone when the board is.
-        if let Some(thread) = self.thread.take().filter(|t| t.is_finished()) {
+        // A thread that is gone has panicked, which has been reported.
+        let _ = self.requests.send(None);
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
@@ -53,9 +59,17 @@ pub fn perform(image: &mut Image, op: BlockOp) -> Answer {
             let mut bytes = vec![0; len];
             image.read(sector, &mut bytes).map(|()| bytes)
         }
-        BlockOp::Write { sector, data, through } => {
+        BlockOp::Write {
+            sector,
+            data,
+            through,
+        } => {
             let written = image.write(sector, &data);
-            let durable = if through { written.and_then(|()| image.flush()) } else { written };
+            let durable = if through {
+                written.and_then(|()| image.flush())
+            } else {
+                written
+            };
             durable.map(|()| Vec::new())
         }
         BlockOp::Flush => image.flush().map(|()| Vec::new()),

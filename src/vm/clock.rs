@@ -14,8 +14,13 @@ pub(super) struct HostClock {
 impl HostClock {
     /// Starts now.
     pub(super) fn new() -> Self {
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        Self { start: Instant::now(), epoch }
+        let epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs());
+        Self {
+            start: Instant::now(),
+            epoch,
+        }
     }
 }
 

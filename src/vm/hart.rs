@@ -36,7 +36,13 @@ const HTIF_SLICE: u64 = 4096;
 
 impl Runner {
     pub(super) fn new(hart: Hart, interp: Interp, shared: Arc<Shared>) -> Self {
-        Self { hart, interp, shared, htif: None, next: Next::Run }
+        Self {
+            hart,
+            interp,
+            shared,
+            htif: None,
+            next: Next::Run,
+        }
     }
 
     /// The host interface of the program that is about to start, if it has one.
@@ -47,7 +53,11 @@ impl Runner {
     /// Runs at most `budget` instructions, fewer if the hart stops before.
     pub(super) fn run(&mut self, budget: u64) -> Next {
         let Some(next) = self.before_running() else {
-            let budget = if self.htif.is_some() { budget.min(HTIF_SLICE) } else { budget };
+            let budget = if self.htif.is_some() {
+                budget.min(HTIF_SLICE)
+            } else {
+                budget
+            };
             let attention = self.shared.lines[self.hart.id()].attention().clone();
             attention.set_quiescent(false);
             let exit = self.interp.run(&mut self.hart, budget);
@@ -136,7 +146,11 @@ impl Runner {
         match lock(htif).poll(self.hart.ram()) {
             Some(HtifEvent::Exit(code)) => {
                 let code = u32::try_from(code).unwrap_or(u32::MAX);
-                let end = if code == 0 { End::PowerOff } else { End::Exit(code) };
+                let end = if code == 0 {
+                    End::PowerOff
+                } else {
+                    End::Exit(code)
+                };
                 self.end(end);
             }
             Some(HtifEvent::Output(bytes)) => sbi::Machine::console_write(&*self.shared, &bytes),

@@ -5,10 +5,19 @@ use super::hart::{Next, Runner};
 use super::machine::Machine;
 use super::shared::Shared;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Instructions a hart runs before it looks up; it stops earlier where asked.
 const SLICE: u64 = 1 << 16;
+
+/// Ends the harts' loops, also where the VM thread panics: their threads are waited for.
+struct EndHarts<'a>(&'a Shared);
+
+impl Drop for EndHarts<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
 
 /// Says that the machine is broken if a hart's thread panics.
 struct Watch<'a>(&'a Shared);
@@ -27,20 +36,26 @@ pub(super) fn run(machine: &mut Machine) -> End {
     let shared = machine.shared.clone();
     let mut runners = std::mem::take(&mut machine.runners);
     let end = std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        let _ending = EndHarts(&shared);
         for runner in &mut runners {
             let shared = &*shared;
             let name = format!("hart {}", runner.hart.id());
-            let spawned = std::thread::Builder::new().name(name).spawn_scoped(scope, move || {
-                let _watch = Watch(shared);
-                run_hart(runner, shared);
-            });
-            if let Err(e) = spawned {
-                shared.end();
-                return End::Broken(format!("the host gives no thread for a hart: {e}"));
+            let spawned = std::thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, move || {
+                    let _watch = Watch(shared);
+                    run_hart(runner, shared);
+                });
+            match spawned {
+                Ok(thread) => threads.push(thread),
+                Err(e) => return End::Broken(format!("the host gives no thread for a hart: {e}")),
             }
         }
         let end = run_devices(machine);
         shared.end();
+        // A panic has been reported where it happened, and by `Watch`.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
         end
     });
     machine.runners = runners;
@@ -60,22 +75,18 @@ fn run_hart(runner: &mut Runner, shared: &Shared) {
 
 /// The VM thread: device work and timers.
 fn run_devices(machine: &mut Machine) -> End {
-    let stop_at = machine.config.timeout.map(|t| Instant::now() + t);
     loop {
-        machine.shared_timers().sleeps_until(None);
+        machine.wakes();
         machine.expire();
         let next = machine.next_deadline();
-        machine.shared_timers().sleeps_until(next);
-        let until_deadline =
-            next.map(|t| Duration::from_nanos(t.saturating_sub(machine.clock.now())));
-        let until_timeout = stop_at.map(|t| t.saturating_duration_since(Instant::now()));
-        if until_timeout.is_some_and(|t| t.is_zero()) {
-            return End::Timeout;
-        }
-        let wait = [until_deadline, until_timeout].into_iter().flatten().min();
-        let event = match wait {
-            Some(wait) => machine.events.recv_timeout(wait),
-            None => machine.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        machine.sleeps_until(next);
+        let left = next.map(|t| Duration::from_nanos(t.saturating_sub(machine.clock.now())));
+        let event = match left.into_iter().chain(machine.feeds_again()).min() {
+            Some(left) => machine.events.recv_timeout(left),
+            None => machine
+                .events
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
         };
         match event {
             Ok(event) => {
@@ -83,7 +94,7 @@ fn run_devices(machine: &mut Machine) -> End {
                     return end;
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => machine.feed(),
             Err(RecvTimeoutError::Disconnected) => {
                 return End::Broken("nobody is left to wake the machine".into());
             }

@@ -13,7 +13,7 @@ use isoform_core::Clock;
 use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock::InsnClock;
 use super::shared::lock;
@@ -41,7 +41,10 @@ pub(super) struct Agenda {
 
 impl Agenda {
     pub(super) fn new(clock: Arc<InsnClock>) -> Self {
-        Self { clock, queue: Mutex::default() }
+        Self {
+            clock,
+            queue: Mutex::default(),
+        }
     }
 
     fn due(&self, now: u64) -> Option<Event> {
@@ -51,7 +54,10 @@ impl Agenda {
     }
 
     fn next(&self) -> Option<u64> {
-        lock(&self.queue).1.first_key_value().map(|((time, _), _)| *time)
+        lock(&self.queue)
+            .1
+            .first_key_value()
+            .map(|((time, _), _)| *time)
     }
 
     /// Forgets everything: the machine starts anew.
@@ -79,11 +85,7 @@ pub(super) fn run(machine: &mut Machine) -> End {
     let Some((clock, agenda)) = machine.insn.clone() else {
         return End::Broken("the machine has no instruction clock".into());
     };
-    let stop_at = machine.config.timeout.map(|t| Instant::now() + t);
     loop {
-        if stop_at.is_some_and(|t| Instant::now() >= t) {
-            return End::Timeout;
-        }
         // Events from outside: the person and the host.
         while let Ok(event) = machine.events.try_recv() {
             if let Some(end) = machine.handle(event) {
@@ -102,7 +104,11 @@ pub(super) fn run(machine: &mut Machine) -> End {
             continue;
         }
         // All harts wait.
-        match [agenda.next(), machine.next_deadline()].into_iter().flatten().min() {
+        match [agenda.next(), machine.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+        {
             Some(time) => clock.skip_to(time),
             None => match machine.events.recv_timeout(IDLE) {
                 Ok(event) => {
@@ -134,10 +140,15 @@ fn settle(machine: &mut Machine, agenda: &Agenda) -> Option<End> {
 fn turns(machine: &mut Machine, clock: &InsnClock, agenda: &Agenda) -> bool {
     let mut ran = false;
     for n in 0..machine.runners.len() {
-        let due = [agenda.next(), machine.next_deadline()].into_iter().flatten().min();
+        let due = [agenda.next(), machine.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         // Up to the next event, so that it comes at its instruction.
         let left = due.map_or(TURN, |t| t.saturating_sub(clock.now()).clamp(1, TURN));
-        let Some(runner) = machine.runners.get_mut(n) else { break };
+        let Some(runner) = machine.runners.get_mut(n) else {
+            break;
+        };
         if runner.next == Next::Sleep && !runner.hart.lines().attention().is_set() {
             continue;
         }

@@ -7,7 +7,8 @@ use super::event::{End, Event, Poster};
 use super::hart::{Next, Runner};
 use super::insn::Agenda;
 use super::report;
-use super::shared::{HartSlot, Shared, Timers, lock};
+use super::shared::{Bells, HartSlot, Nudge, Shared, Timers, lock};
+use super::watchdog::Watchdog;
 use crate::board::{Board, BoardError, Connections, Slot, fdt};
 use crate::boot::load::{
     Entry, FDT_ROOM, Firmware, GuestWriter, LoadError, Loaded, OutOfRam, Payload, StartMode,
@@ -33,8 +34,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
+use std::time::{Duration, Instant};
 
 /// Bytes of decoded code kept, by all harts together. With the rest of the process it
 /// stays below the 40 MiB that a machine may take beside its guest's memory.
@@ -42,6 +43,9 @@ const CODE_CACHE: usize = 20 << 20;
 
 /// Exit status of a program whose reader leaves: that of SIGPIPE, as shells say it.
 const READER_LEFT: u32 = 128 + 13;
+
+/// How long the serial port may be busy before it is tried again.
+const FEED_AGAIN: Duration = Duration::from_millis(10);
 
 /// Why a machine cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +66,9 @@ pub enum VmError {
     #[error(transparent)]
     Board(#[from] BoardError),
     /// No slot is left for a device that the run needs.
-    #[error("all {VIRTIO_SLOTS} virtio-mmio slots hold disks, and --exec needs one; use fewer --drive")]
+    #[error(
+        "all {VIRTIO_SLOTS} virtio-mmio slots hold disks, and --exec needs one; use fewer --drive"
+    )]
     NoSlot,
     /// The device tree cannot be made or written.
     #[error("cannot write the device tree{}: {reason}", .path.as_ref().map(|p| format!(" to {}", p.display())).unwrap_or_default())]
@@ -76,7 +82,9 @@ pub enum VmError {
     #[error("the host does not give what a machine needs")]
     Host(#[from] std::io::Error),
     /// The command's status never came.
-    #[error("the guest {0} before the command of --exec had ended; add --serial file:F to see its console")]
+    #[error(
+        "the guest {0} before the command of --exec had ended; add --serial file:F to see its console"
+    )]
     NoStatus(&'static str),
     /// The command's output has nowhere to go.
     #[error("the command's {stream} cannot be written: {error}")]
@@ -103,40 +111,63 @@ pub(super) struct Machine {
     pub(super) runners: Vec<Runner>,
     pub(super) started: Instant,
     timers: Arc<Timers>,
+    nudge: Arc<Nudge>,
+    /// By slot.
+    bells: Vec<Arc<Bells>>,
     cpu: Cpu,
     console: Option<Console>,
     /// Input that the serial port had no room for.
     input: VecDeque<u8>,
+    /// The serial port was busy when it was to be fed.
+    feeds_again: bool,
     channels: Option<Channels>,
     /// The kernel's `rng-seed` and `kaslr-seed`.
     random: ChaCha12Rng,
     /// They finish their work when the machine is dropped.
     _workers: Vec<Worker>,
+    _watchdog: Option<Watchdog>,
 }
 
 impl Machine {
     /// Builds a machine. Nothing is loaded yet.
     pub(super) fn new(config: MachineConfig, payload: &Payload) -> Result<Self, VmError> {
-        let features = config.cpu.features.iter().map(|(name, on)| (name.as_str(), *on));
+        let features = config
+            .cpu
+            .features
+            .iter()
+            .map(|(name, on)| (name.as_str(), *on));
         let cpu = Cpu::with(features)?;
         let (sender, events) = channel();
         let time = Time::new(&config, &sender);
         let mut random = random(config.clock)?;
         let harts = config.smp as usize;
-        let timers = Arc::new(Timers::new(harts, time.post.clone()));
+        let timers = Arc::new(Timers::new(harts, time.nudge.clone()));
 
         // The monitor's `info` is asked for before there is a machine to tell of.
         let info = Arc::new(OnceLock::new());
         let dumps = config.dump_dtb.is_some();
-        let console = if dumps { None } else { Some(open_console(&config, &sender, info.clone())?) };
+        let console = if dumps {
+            None
+        } else {
+            Some(open_console(&config, &sender, info.clone())?)
+        };
         let output = console.as_ref().map(Console::output);
+
+        let watchdog = config
+            .timeout
+            .map(|t| Watchdog::start(t, &sender, output.clone()));
+        let watchdog = watchdog.transpose()?;
 
         let mut workers = Vec::new();
         let mut slots = disks(&config, &time, &mut workers)?;
         let channels = match config.exec {
             Some(_) => {
                 let slot = free_slot(&slots).ok_or(VmError::NoSlot)?;
-                let full = if time.insn.is_some() { Full::Grow } else { Full::Refuse };
+                let full = if time.insn.is_some() {
+                    Full::Grow
+                } else {
+                    Full::Refuse
+                };
                 let (channels, ports) = Channels::open(slot, &time.post, full)?;
                 slots.push((slot, Slot::Console(ports)));
                 Some(channels)
@@ -157,7 +188,13 @@ impl Machine {
         });
         let _ = info.set((shared.clone(), board.bus.clone()));
         let runners = harts_of(payload.start_mode(), cpu, &board, &timers, &shared);
-        let Time { clock, insn, .. } = time;
+        let Time {
+            clock,
+            insn,
+            nudge,
+            bells,
+            ..
+        } = time;
         Ok(Self {
             config,
             clock,
@@ -168,12 +205,16 @@ impl Machine {
             runners,
             started: Instant::now(),
             timers,
+            nudge,
+            bells,
             cpu,
             console,
             input: VecDeque::new(),
+            feeds_again: false,
             channels,
             random,
             _workers: workers,
+            _watchdog: watchdog,
         })
     }
 
@@ -181,19 +222,31 @@ impl Machine {
     pub(super) fn start(&mut self, payload: &Payload) -> Result<(), VmError> {
         let loaded = payload.load(&mut Writer(self.board.ram()))?;
         let tree = self.device_tree(payload, &loaded)?;
-        let too_large = || VmError::DeviceTree { path: None, reason: "it is too large".into() };
+        let too_large = || VmError::DeviceTree {
+            path: None,
+            reason: "it is too large".into(),
+        };
         if tree.len() as u64 > FDT_ROOM - INFO_ROOM {
             return Err(too_large());
         }
-        self.board.ram().write(loaded.fdt, &tree).ok_or_else(too_large)?;
+        self.board
+            .ram()
+            .write(loaded.fdt, &tree)
+            .ok_or_else(too_large)?;
         let first = loaded.firmware.as_ref().or(loaded.program.as_ref());
         let Some(first) = first else {
             return Err(VmError::Broken("nothing was loaded".into()));
         };
-        let htif = [&loaded.program, &loaded.firmware].into_iter().flatten().find_map(|e| e.htif);
+        let htif = [&loaded.program, &loaded.firmware]
+            .into_iter()
+            .flatten()
+            .find_map(|e| e.htif);
         let htif = htif.map(|h| Arc::new(Mutex::new(Htif::new(h.tohost, h.fromhost))));
         let info = loaded.fdt + FDT_ROOM - INFO_ROOM;
-        let next = loaded.program.as_ref().filter(|_| loaded.firmware.is_some());
+        let next = loaded
+            .program
+            .as_ref()
+            .filter(|_| loaded.firmware.is_some());
         let described = self.board.ram().write(info, &firmware_info(next));
         described.ok_or_else(too_large)?;
         self.shared.ending.store(false, Ordering::SeqCst);
@@ -218,7 +271,10 @@ impl Machine {
                 }
             }
             runner.next = Next::Run;
-            *lock(&self.shared.slots[id]) = HartSlot { status, ..stopped() };
+            *lock(&self.shared.slots[id]) = HartSlot {
+                status,
+                ..stopped()
+            };
         }
         Ok(())
     }
@@ -234,12 +290,22 @@ impl Machine {
         if let Some((_, agenda)) = &self.insn {
             agenda.clear();
         }
-        // What was on its way belongs to the machine before; input does not.
+        self.bells.iter().for_each(|bells| bells.clear());
+        self.nudge.heard();
+        // What was on its way belongs to the machine before; what the person wants does
+        // not.
+        let mut wanted = Vec::new();
         while let Ok(event) = self.events.try_recv() {
-            if let Event::Input(bytes) = event {
-                self.input.extend(bytes);
+            match event {
+                Event::Input(bytes) => self.input.extend(bytes),
+                Event::End(End::Quit | End::Restart | End::Timeout) => wanted.push(event),
+                _ => {}
             }
         }
+        wanted
+            .into_iter()
+            .for_each(|event| self.shared.post.post(event));
+        self.feed();
     }
 
     /// The tree that the guest gets.
@@ -257,7 +323,10 @@ impl Machine {
             initrd: loaded.initrd.clone(),
             seed: &seed,
         };
-        let failed = |e: vm_fdt::Error| VmError::DeviceTree { path: None, reason: e.to_string() };
+        let failed = |e: vm_fdt::Error| VmError::DeviceTree {
+            path: None,
+            reason: e.to_string(),
+        };
         fdt::write(&facts).map_err(failed)
     }
 
@@ -280,9 +349,10 @@ impl Machine {
     pub(super) fn powered_off(&self) -> Result<Outcome, VmError> {
         match &self.channels {
             None => Ok(Outcome::PowerOff),
-            Some(channels) => {
-                channels.status().map(Outcome::Exit).ok_or(VmError::NoStatus("powered off"))
-            }
+            Some(channels) => channels
+                .status()
+                .map(Outcome::Exit)
+                .ok_or(VmError::NoStatus("powered off")),
         }
     }
 
@@ -296,9 +366,10 @@ impl Machine {
             Err(_) if outcome.is_err() => outcome,
             Ok(()) => outcome,
             Err(Failure::ReaderLeft) => Ok(Outcome::Exit(READER_LEFT)),
-            Err(Failure::Write { stream, error }) => {
-                Err(VmError::Output { stream, error: error.into() })
-            }
+            Err(Failure::Write { stream, error }) => Err(VmError::Output {
+                stream,
+                error: error.into(),
+            }),
         }
     }
 
@@ -307,19 +378,38 @@ impl Machine {
         self.insn.is_some() && self.channels.as_ref().is_some_and(Channels::is_behind)
     }
 
-    pub(super) fn shared_timers(&self) -> &Timers {
-        &self.timers
+    /// The VM thread is awake: it looks at deadlines before it sleeps again.
+    pub(super) fn wakes(&self) {
+        self.nudge.heard();
+        self.timers.sleeps_until(None);
+    }
+
+    /// The VM thread sleeps until then, unless an event comes.
+    pub(super) fn sleeps_until(&self, deadline: Option<u64>) {
+        self.timers.sleeps_until(deadline);
+    }
+
+    /// How long to wait before the serial port is to be fed again, if at all.
+    pub(super) fn feeds_again(&self) -> Option<Duration> {
+        self.feeds_again.then_some(FEED_AGAIN)
     }
 
     /// Has devices and harts look at the time.
     pub(super) fn expire(&mut self) {
-        self.board.timed.iter().for_each(|device| lock(&**device).expire());
+        self.board
+            .timed
+            .iter()
+            .for_each(|device| lock(&**device).expire());
         self.timers.fire(self.clock.now(), &self.board.lines);
     }
 
     /// When to call [`Machine::expire`] next.
     pub(super) fn next_deadline(&self) -> Option<u64> {
-        let devices = self.board.timed.iter().filter_map(|d| lock(&**d).deadline());
+        let devices = self
+            .board
+            .timed
+            .iter()
+            .filter_map(|d| lock(&**d).deadline());
         devices.chain(self.timers.earliest()).min()
     }
 
@@ -327,6 +417,9 @@ impl Machine {
     pub(super) fn handle(&mut self, event: Event) -> Option<End> {
         match event {
             Event::Doorbell { slot, queue } => {
+                if let Some(bells) = self.bells.get(slot) {
+                    bells.heard(queue);
+                }
                 if let Some((_, device)) = self.board.slots.iter().find(|(n, _)| *n == slot) {
                     lock(&**device).process(queue);
                 }
@@ -353,8 +446,18 @@ impl Machine {
     }
 
     /// Gives the serial port what input it takes.
-    fn feed(&mut self) {
-        let mut uart = lock(&self.board.uart);
+    pub(super) fn feed(&mut self) {
+        // A hart may hold the port while it waits for a slow reader; the VM thread must
+        // not wait for that.
+        self.feeds_again = false;
+        let mut uart = match self.board.uart.try_lock() {
+            Ok(uart) => uart,
+            Err(TryLockError::Poisoned(e)) => e.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.feeds_again = !self.input.is_empty();
+                return;
+            }
+        };
         if !uart.is_listening() {
             // Otherwise the guest's set-up of the port would eat the beginning.
             uart.await_listener();
@@ -374,19 +477,37 @@ struct Time {
     clock: Arc<dyn Clock>,
     insn: Option<(Arc<InsnClock>, Arc<Agenda>)>,
     post: Poster,
+    nudge: Arc<Nudge>,
+    bells: Vec<Arc<Bells>>,
 }
 
 impl Time {
     fn new(config: &MachineConfig, sender: &Sender<Event>) -> Self {
+        let bells = (0..VIRTIO_SLOTS).map(|_| Arc::default()).collect();
         match config.clock {
             ClockChoice::Host => {
-                let post = Arc::new(sender.clone());
-                Self { clock: Arc::new(HostClock::new()), insn: None, post }
+                let post: Poster = Arc::new(sender.clone());
+                let nudge = Arc::new(Nudge::new(Some(post.clone())));
+                Self {
+                    clock: Arc::new(HostClock::new()),
+                    insn: None,
+                    post,
+                    nudge,
+                    bells,
+                }
             }
             ClockChoice::Insn { .. } => {
                 let clock = Arc::new(InsnClock::default());
                 let agenda = Arc::new(Agenda::new(clock.clone()));
-                Self { clock: clock.clone(), insn: Some((clock, agenda.clone())), post: agenda }
+                let nudge = Arc::new(Nudge::new(None));
+                let insn = Some((clock.clone(), agenda.clone()));
+                Self {
+                    clock,
+                    insn,
+                    post: agenda,
+                    nudge,
+                    bells,
+                }
             }
         }
     }
@@ -465,7 +586,7 @@ fn disks(
             workers.push(worker);
             Box::new(move |request| {
                 // A worker lives as long as its machine.
-                let _ = requests.as_ref().map(|r| r.send(request));
+                let _ = requests.send(Some(request));
             })
         };
         slots.push((slot, Slot::Blk(blk, port)));
@@ -475,7 +596,9 @@ fn disks(
 
 /// The last slot that holds nothing.
 fn free_slot(slots: &[(usize, Slot)]) -> Option<usize> {
-    (0..VIRTIO_SLOTS).rev().find(|n| slots.iter().all(|(used, _)| used != n))
+    (0..VIRTIO_SLOTS)
+        .rev()
+        .find(|n| slots.iter().all(|(used, _)| used != n))
 }
 
 /// The serial line's way out.
@@ -507,16 +630,24 @@ fn connections(time: &Time, output: Option<Output>, slots: Vec<(usize, Slot)>) -
         };
         post.post(Event::End(end));
     };
-    let (bells, deadlines) = (time.post.clone(), time.post.clone());
+    let (doors, bells, nudge) = (time.post.clone(), time.bells.clone(), time.nudge.clone());
     let doorbell = move |slot| -> Arc<dyn Doorbell> {
-        let post = bells.clone();
-        Arc::new(move |queue| post.post(Event::Doorbell { slot, queue }))
+        let post = doors.clone();
+        let bells: Arc<Bells> = bells.get(slot).cloned().unwrap_or_default();
+        Arc::new(move |queue| {
+            if bells.ring(queue) {
+                post.post(Event::Doorbell { slot, queue });
+            }
+        })
     };
     Connections {
         clock: time.clock.clone(),
-        serial: Box::new(Serial { output, post: time.post.clone() }),
+        serial: Box::new(Serial {
+            output,
+            post: time.post.clone(),
+        }),
         outcome: Box::new(outcome),
-        deadline_changed: Arc::new(move || deadlines.post(Event::Deadline)),
+        deadline_changed: Arc::new(move || nudge.send()),
         doorbell: Box::new(doorbell),
         slots,
     }
@@ -529,7 +660,9 @@ fn harts_of(
     timers: &Arc<Timers>,
     shared: &Arc<Shared>,
 ) -> Vec<Runner> {
-    let epoch = Arc::new(WriteEpoch::new(board.lines.iter().map(|l| l.attention().clone())));
+    let epoch = Arc::new(WriteEpoch::new(
+        board.lines.iter().map(|l| l.attention().clone()),
+    ));
     let share = CODE_CACHE / board.lines.len().max(1);
     let runner = |(id, lines): (usize, &Arc<isoform_riscv::Lines>)| {
         let wiring = Wiring {
@@ -540,13 +673,21 @@ fn harts_of(
             epoch: epoch.clone(),
             firmware: mode == StartMode::Supervisor,
         };
-        Runner::new(Hart::new(id, cpu, 0, wiring), Interp::new(share), shared.clone())
+        Runner::new(
+            Hart::new(id, cpu, 0, wiring),
+            Interp::new(share),
+            shared.clone(),
+        )
     };
     board.lines.iter().enumerate().map(runner).collect()
 }
 
 fn stopped() -> HartSlot {
-    HartSlot { status: HartStatus::Stopped, start: None, view: None }
+    HartSlot {
+        status: HartStatus::Stopped,
+        start: None,
+        view: None,
+    }
 }
 
 /// Room behind the device tree for what firmware is told.
@@ -560,7 +701,14 @@ fn firmware_info(next: Option<&Entry>) -> Vec<u8> {
     const NEXT_MODE_S: u64 = 1;
     // No preference for the boot hart.
     const ANY_HART: u64 = u64::MAX;
-    let words = [MAGIC, VERSION, next.map_or(0, |e| e.pc), NEXT_MODE_S, 0, ANY_HART];
+    let words = [
+        MAGIC,
+        VERSION,
+        next.map_or(0, |e| e.pc),
+        NEXT_MODE_S,
+        0,
+        ANY_HART,
+    ];
     words.into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
@@ -573,13 +721,18 @@ impl GuestWriter for Writer<'_> {
     }
 
     fn write(&mut self, addr: u64, bytes: &[u8]) -> Result<(), OutOfRam> {
-        self.0.write(addr, bytes).ok_or(OutOfRam { addr, len: bytes.len() as u64 })
+        self.0.write(addr, bytes).ok_or(OutOfRam {
+            addr,
+            len: bytes.len() as u64,
+        })
     }
 
     fn zero(&mut self, addr: u64, len: u64) -> Result<(), OutOfRam> {
         // RAM is zero before anything is loaded, at power-on as after a reset.
         let ram = self.ram();
-        let end = addr.checked_add(len).filter(|end| addr >= ram.start && *end <= ram.end);
+        let end = addr
+            .checked_add(len)
+            .filter(|end| addr >= ram.start && *end <= ram.end);
         end.map(|_| ()).ok_or(OutOfRam { addr, len })
     }
 }

@@ -15,6 +15,7 @@ mod insn;
 mod machine;
 mod report;
 mod shared;
+mod watchdog;
 
 use crate::boot::load::Payload;
 use crate::config::{ClockChoice, MachineConfig, Outcome};
@@ -46,7 +47,9 @@ fn run_until_end(machine: &mut Machine, payload: &Payload) -> Result<Outcome, Vm
         };
         match end {
             // A command that is run again and again would never come to an end.
-            End::Reset if machine.config.exec.is_some() => return Err(VmError::NoStatus("reset itself")),
+            End::Reset if machine.config.exec.is_some() => {
+                return Err(VmError::NoStatus("reset itself"));
+            }
             End::Reset if machine.config.reboot => machine.reset(),
             End::Restart => machine.reset(),
             End::Reset => return Ok(Outcome::Reset),

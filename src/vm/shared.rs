@@ -22,13 +22,79 @@ pub(super) struct Timers {
     deadlines: Vec<AtomicU64>,
     /// When the VM thread wakes by itself; `NEVER` while it is awake.
     next: AtomicU64,
-    post: Poster,
+    nudge: Arc<Nudge>,
+}
+
+/// Wakes the VM thread for a deadline that changed, with one event however often that
+/// happens before it looks.
+pub(super) struct Nudge {
+    sent: AtomicBool,
+    /// Nobody where deadlines are looked at anyway, as under the instruction clock.
+    post: Option<Poster>,
+}
+
+impl Nudge {
+    pub(super) fn new(post: Option<Poster>) -> Self {
+        Self {
+            sent: AtomicBool::new(false),
+            post,
+        }
+    }
+
+    pub(super) fn send(&self) {
+        if let Some(post) = &self.post
+            && !self.sent.swap(true, Ordering::SeqCst)
+        {
+            post.post(Event::Deadline);
+        }
+    }
+
+    /// The VM thread is about to look.
+    pub(super) fn heard(&self) {
+        self.sent.store(false, Ordering::SeqCst);
+    }
+}
+
+/// The queues of one slot that were notified and not looked at: a doorbell rings once.
+#[derive(Default)]
+pub(super) struct Bells([AtomicU64; 2]);
+
+impl Bells {
+    fn bit(&self, queue: u16) -> Option<(&AtomicU64, u64)> {
+        self.0
+            .get(usize::from(queue) / 64)
+            .map(|word| (word, 1 << (queue % 64)))
+    }
+
+    /// The queue is notified; whether it was not before.
+    pub(super) fn ring(&self, queue: u16) -> bool {
+        self.bit(queue)
+            .is_some_and(|(word, bit)| word.fetch_or(bit, Ordering::SeqCst) & bit == 0)
+    }
+
+    /// The queue is about to be looked at.
+    pub(super) fn heard(&self, queue: u16) {
+        if let Some((word, bit)) = self.bit(queue) {
+            word.fetch_and(!bit, Ordering::SeqCst);
+        }
+    }
+
+    /// Nothing was notified: the machine starts anew.
+    pub(super) fn clear(&self) {
+        self.0
+            .iter()
+            .for_each(|word| word.store(0, Ordering::SeqCst));
+    }
 }
 
 impl Timers {
-    pub(super) fn new(harts: usize, post: Poster) -> Self {
+    pub(super) fn new(harts: usize, nudge: Arc<Nudge>) -> Self {
         let deadlines = (0..harts).map(|_| AtomicU64::new(NEVER)).collect();
-        Self { deadlines, next: AtomicU64::new(NEVER), post }
+        Self {
+            deadlines,
+            next: AtomicU64::new(NEVER),
+            nudge,
+        }
     }
 
     /// Raises an interrupt request on each hart whose time has come.
@@ -37,7 +103,9 @@ impl Timers {
             let due = deadline.load(Ordering::SeqCst);
             // A hart that has armed it anew in between keeps its new deadline.
             let disarm = || {
-                deadline.compare_exchange(due, NEVER, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+                deadline
+                    .compare_exchange(due, NEVER, Ordering::SeqCst, Ordering::SeqCst)
+                    .is_ok()
             };
             if due <= now && disarm() {
                 lines.attention().raise(Requests::INTERRUPT);
@@ -47,7 +115,11 @@ impl Timers {
 
     /// The earliest deadline.
     pub(super) fn earliest(&self) -> Option<u64> {
-        let earliest = self.deadlines.iter().map(|d| d.load(Ordering::SeqCst)).min();
+        let earliest = self
+            .deadlines
+            .iter()
+            .map(|d| d.load(Ordering::SeqCst))
+            .min();
         earliest.filter(|d| *d != NEVER)
     }
 
@@ -63,7 +135,7 @@ impl TimerService for Timers {
         if let Some(slot) = self.deadlines.get(hart) {
             let before = slot.swap(deadline, Ordering::SeqCst);
             if deadline != before && deadline < self.next.load(Ordering::SeqCst) {
-                self.post.post(Event::Deadline);
+                self.nudge.send();
             }
         }
     }
@@ -111,7 +183,9 @@ impl Shared {
 
     /// All harts come to their loops, and publish what they do.
     pub(super) fn stop_all(&self) {
-        self.lines.iter().for_each(|l| l.attention().raise(Requests::STOP));
+        self.lines
+            .iter()
+            .for_each(|l| l.attention().raise(Requests::STOP));
     }
 
     pub(super) fn is_ending(&self) -> bool {
@@ -132,7 +206,9 @@ impl sbi::Machine for Shared {
     }
 
     fn status(&self, hart: usize) -> HartStatus {
-        self.slots.get(hart).map_or(HartStatus::Stopped, |s| lock(s).status)
+        self.slots
+            .get(hart)
+            .map_or(HartStatus::Stopped, |s| lock(s).status)
     }
 
     fn start(&self, hart: usize, pc: u64, opaque: u64) -> bool {
@@ -157,7 +233,12 @@ impl sbi::Machine for Shared {
     }
 
     fn fence(&self, harts: &[usize], requests: Requests) {
-        let targets = || harts.iter().filter_map(|h| self.lines.get(*h)).map(|l| l.attention());
+        let targets = || {
+            harts
+                .iter()
+                .filter_map(|h| self.lines.get(*h))
+                .map(|l| l.attention())
+        };
         targets().for_each(|a| a.raise(requests));
         // The caller runs no guest code meanwhile, so two that wait for each other
         // see each other at rest. A hart that runs gets here within microseconds,
@@ -185,7 +266,9 @@ impl sbi::Machine for Shared {
             if !ready(&mut uart) {
                 break;
             }
-            let Ok(value) = uart.read(RBR_THR, Size::B1) else { break };
+            let Ok(value) = uart.read(RBR_THR, Size::B1) else {
+                break;
+            };
             *byte = value as u8;
             n += 1;
         }

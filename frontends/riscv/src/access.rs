@@ -37,7 +37,10 @@ impl Hart {
         }
         // A device's registers may change interrupt lines, even by a read.
         self.unit_end = true;
-        let value = self.bus.read(gpa, ty.size).map_err(|_| access_fault(Access::Load, va))?;
+        let value = self
+            .bus
+            .read(gpa, ty.size)
+            .map_err(|_| access_fault(Access::Load, va))?;
         Ok(ty.extend(value))
     }
 
@@ -52,17 +55,14 @@ impl Hart {
             return Ok(());
         }
         self.unit_end = true;
-        self.bus.write(gpa, size, value).map_err(|_| access_fault(Access::Store, va))
+        self.bus
+            .write(gpa, size, value)
+            .map_err(|_| access_fault(Access::Store, va))
     }
 
     /// The parts of a misaligned access, a page each: guest-physical address and
     /// length. All of it must be RAM: devices answer aligned accesses only.
-    fn parts(
-        &mut self,
-        va: u64,
-        size: Size,
-        access: Access,
-    ) -> Result<[(u64, usize); 2], Trap> {
+    fn parts(&mut self, va: u64, size: Size, access: Access) -> Result<[(u64, usize); 2], Trap> {
         let bytes = size.bytes();
         let first = bytes.min(PAGE - va % PAGE);
         let mut part = |va: u64, len: u64| {
@@ -85,7 +85,10 @@ impl Hart {
         let [(low, n), (high, m)] = self.parts(va, ty.size, Access::Load)?;
         let mut bytes = [0; 8];
         let (a, b) = bytes.split_at_mut(n);
-        let read = self.ram.read(low, a).and_then(|()| self.ram.read(high, b.get_mut(..m)?));
+        let read = self
+            .ram
+            .read(low, a)
+            .and_then(|()| self.ram.read(high, b.get_mut(..m)?));
         read.ok_or(access_fault(Access::Load, va))?;
         Ok(ty.extend(u64::from_le_bytes(bytes)))
     }
@@ -94,7 +97,10 @@ impl Hart {
         let [(low, n), (high, m)] = self.parts(va, size, Access::Store)?;
         let bytes = value.to_le_bytes();
         let (a, b) = bytes.split_at(n);
-        let written = self.ram.write(low, a).and_then(|()| self.ram.write(high, b.get(..m)?));
+        let written = self
+            .ram
+            .write(low, a)
+            .and_then(|()| self.ram.write(high, b.get(..m)?));
         written.ok_or(access_fault(Access::Store, va))
     }
 
@@ -116,7 +122,10 @@ impl Hart {
                 return Ok(done);
             }
             let gpa = self.translate(va, bytes, Access::Store)?.gpa;
-            let page = self.ram.page_index(gpa).ok_or(access_fault(Access::Store, va))?;
+            let page = self
+                .ram
+                .page_index(gpa)
+                .ok_or(access_fault(Access::Store, va))?;
             if self.ram.code().is_tracked(page) {
                 self.ram.code().bump(page);
                 self.translate(va, bytes, Access::Store)?;
@@ -125,13 +134,7 @@ impl Hart {
         Err(access_fault(Access::Store, va))
     }
 
-    pub(crate) fn amo(
-        &mut self,
-        op: AmoOp,
-        va: u64,
-        size: Size,
-        value: u64,
-    ) -> Result<u64, Trap> {
+    pub(crate) fn amo(&mut self, op: AmoOp, va: u64, size: Size, value: u64) -> Result<u64, Trap> {
         let old = self.atomic(va, size.bytes(), |h| h.tlb.amo(op, va, size, value))?;
         Ok(size.sign_extend(old))
     }
@@ -165,11 +168,18 @@ impl Hart {
             Some(value) => value,
             None => {
                 let gpa = self.translate(va, size.bytes(), Access::Load)?.gpa;
-                self.ram.load(gpa, size).ok_or(access_fault(Access::Load, va))?
+                self.ram
+                    .load(gpa, size)
+                    .ok_or(access_fault(Access::Load, va))?
             }
         };
         let bytes = size.bytes() as u8;
-        self.state.reservation = Reservation { valid: true, size: bytes, addr: va, value };
+        self.state.reservation = Reservation {
+            valid: true,
+            size: bytes,
+            addr: va,
+            value,
+        };
         Ok(size.sign_extend(value))
     }
 

@@ -66,16 +66,32 @@ pub const fn is_short(half: u16) -> bool {
     half & 3 != 3
 }
 
-const ILLEGAL: Insn = Insn { op: Op::Illegal as u16, a: 0, b: 0, imm: 0 };
-const ILLEGAL_SHORT: Insn = Insn { a: crate::format::SHORT, ..ILLEGAL };
+const ILLEGAL: Insn = Insn {
+    op: Op::Illegal as u16,
+    a: 0,
+    b: 0,
+    imm: 0,
+};
+const ILLEGAL_SHORT: Insn = Insn {
+    a: crate::format::SHORT,
+    ..ILLEGAL
+};
 
 /// Decodes 32 bits, with the line it came from.
 pub fn long(raw: u32, ext: ExtSet) -> (Insn, Option<Line>) {
     let key = (raw & 0x7f) | (raw >> 12 & 7) << 7;
     let lines = LONG.get(key as usize).map_or(&[][..], Vec::as_slice);
-    let found = lines.iter().find(|f| raw & f.mask == f.bits && ext.has(f.ext));
+    let found = lines
+        .iter()
+        .find(|f| raw & f.mask == f.bits && ext.has(f.ext));
     match found {
-        Some(f) => (Insn { op: f.op as u16, ..f.format.operands(raw) }, Some(Line::Long(f))),
+        Some(f) => (
+            Insn {
+                op: f.op as u16,
+                ..f.format.operands(raw)
+            },
+            Some(Line::Long(f)),
+        ),
         None => (ILLEGAL, None),
     }
 }
@@ -88,9 +104,17 @@ pub fn short(raw: u16, ext: ExtSet) -> (Insn, Option<Line>) {
     let enabled = |f: &&&ShortForm| {
         ext.has(f.ext) && form_of(f.op as u16).is_some_and(|base| ext.has(base.ext))
     };
-    let decoded = found.filter(enabled).and_then(|f| Some((f, f.format.operands(raw)?)));
+    let decoded = found
+        .filter(enabled)
+        .and_then(|f| Some((f, f.format.operands(raw)?)));
     match decoded {
-        Some((f, i)) => (Insn { op: f.op as u16, ..i }, Some(Line::Short(f))),
+        Some((f, i)) => (
+            Insn {
+                op: f.op as u16,
+                ..i
+            },
+            Some(Line::Short(f)),
+        ),
         None => (ILLEGAL_SHORT, None),
     }
 }
@@ -103,7 +127,10 @@ pub fn decode(bytes: &[u8], ext: ExtSet) -> Option<(Insn, Option<Line>)> {
         return Some(short(half, ext));
     }
     let (upper, _) = rest.split_first_chunk::<2>()?;
-    Some(long(u32::from(half) | u32::from(u16::from_le_bytes(*upper)) << 16, ext))
+    Some(long(
+        u32::from(half) | u32::from(u16::from_le_bytes(*upper)) << 16,
+        ext,
+    ))
 }
 
 #[cfg(test)]
@@ -118,7 +145,10 @@ mod tests {
             let (i, line) = long(f.bits, ext);
             let name = line.map(|l| l.mnemonic());
             // Operand bits all zero may be a special case that stands before.
-            let special = FORMS.iter().take_while(|g| g.op != f.op).any(|g| f.bits & g.mask == g.bits);
+            let special = FORMS
+                .iter()
+                .take_while(|g| g.op != f.op)
+                .any(|g| f.bits & g.mask == g.bits);
             assert!(special || i.op == f.op as u16, "{}: {name:?}", f.mnemonic);
         }
     }
@@ -126,12 +156,15 @@ mod tests {
     #[test]
     fn no_line_is_hidden_by_those_before() {
         for (n, f) in FORMS.iter().enumerate() {
-            let hidden = FORMS[..n].iter().find(|g| g.mask & !f.mask == 0 && f.bits & g.mask == g.bits);
+            let hidden = FORMS[..n]
+                .iter()
+                .find(|g| g.mask & !f.mask == 0 && f.bits & g.mask == g.bits);
             assert!(hidden.is_none(), "{} by {hidden:?}", f.mnemonic);
         }
         for (n, f) in SHORT_FORMS.iter().enumerate() {
-            let hidden =
-                SHORT_FORMS[..n].iter().find(|g| g.mask & !f.mask == 0 && f.bits & g.mask == g.bits);
+            let hidden = SHORT_FORMS[..n]
+                .iter()
+                .find(|g| g.mask & !f.mask == 0 && f.bits & g.mask == g.bits);
             assert!(hidden.is_none(), "{} by {hidden:?}", f.mnemonic);
         }
     }
@@ -139,8 +172,14 @@ mod tests {
     #[test]
     fn zero_and_ones_are_illegal() {
         let ext = Cpu::default().ext;
-        assert_eq!(decode(&[0, 0], ext).map(|d| d.0.op), Some(Op::Illegal as u16));
-        assert_eq!(decode(&[0xff; 4], ext).map(|d| d.0.op), Some(Op::Illegal as u16));
+        assert_eq!(
+            decode(&[0, 0], ext).map(|d| d.0.op),
+            Some(Op::Illegal as u16)
+        );
+        assert_eq!(
+            decode(&[0xff; 4], ext).map(|d| d.0.op),
+            Some(Op::Illegal as u16)
+        );
         assert!(decode(&[0x13, 0], ext).is_none());
     }
 }

@@ -36,10 +36,21 @@ fn f(r: FReg) -> &'static str {
 /// `.insn` with its bits.
 pub fn disassemble(bytes: &[u8], pc: u64, ext: ExtSet) -> Option<(String, usize)> {
     let (insn, line) = decode::decode(bytes, ext)?;
-    let length = if bytes.first().is_some_and(|b| b & 3 != 3) { 2 } else { 4 };
+    let length = if bytes.first().is_some_and(|b| b & 3 != 3) {
+        2
+    } else {
+        4
+    };
     let Some(line) = line else {
-        let raw = bytes.iter().take(length).rev().fold(0u32, |v, b| v << 8 | u32::from(*b));
-        return Some((format!(".insn   {raw:#0width$x}", width = 2 + 2 * length), length));
+        let raw = bytes
+            .iter()
+            .take(length)
+            .rev()
+            .fold(0u32, |v, b| v << 8 | u32::from(*b));
+        return Some((
+            format!(".insn   {raw:#0width$x}", width = 2 + 2 * length),
+            length,
+        ));
     };
     let (format, short) = match line {
         Line::Long(form) => (form.format, None),
@@ -60,7 +71,12 @@ pub fn disassemble(bytes: &[u8], pc: u64, ext: ExtSet) -> Option<(String, usize)
     let operands = short.unwrap_or_else(|| operands(format, insn, pc));
     if !operands.is_empty() {
         // Writing to a string cannot fail.
-        let _ = write!(text, "{:pad$} {operands}", "", pad = 7usize.saturating_sub(text.len()));
+        let _ = write!(
+            text,
+            "{:pad$} {operands}",
+            "",
+            pad = 7usize.saturating_sub(text.len())
+        );
     }
     Some((text, length))
 }
@@ -163,7 +179,10 @@ fn operands(format: Format, i: Insn, pc: u64) -> String {
 
 /// `iorw`, as far as set.
 fn fence_set(bits: i32) -> String {
-    let set = "iorw".chars().zip([8, 4, 2, 1]).filter(|(_, bit)| bits & bit != 0);
+    let set = "iorw"
+        .chars()
+        .zip([8, 4, 2, 1])
+        .filter(|(_, bit)| bits & bit != 0);
     let text: String = set.map(|(c, _)| c).collect();
     if text.is_empty() { "0".into() } else { text }
 }
@@ -175,7 +194,9 @@ mod tests {
 
     fn text(raw: u32) -> String {
         let ext = Cpu::default().ext;
-        disassemble(&raw.to_le_bytes(), 0x1000, ext).map(|d| d.0).unwrap_or_default()
+        disassemble(&raw.to_le_bytes(), 0x1000, ext)
+            .map(|d| d.0)
+            .unwrap_or_default()
     }
 
     /// What GNU as assembles these to.

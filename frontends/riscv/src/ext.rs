@@ -155,7 +155,11 @@ pub enum CpuError {
 }
 
 fn known() -> String {
-    Ext::ALL.iter().map(|e| e.name()).collect::<Vec<_>>().join(", ")
+    Ext::ALL
+        .iter()
+        .map(|e| e.name())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Which extensions need which others (ISA manual, the chapter of each).
@@ -177,8 +181,16 @@ const NEEDS: &[(Ext, Ext)] = &[
 ];
 
 /// Extensions that other parts of the machine take for granted.
-const ALWAYS: &[Ext] =
-    &[Ext::I, Ext::M, Ext::A, Ext::Zicsr, Ext::Zifencei, Ext::Zicntr, Ext::Svbare, Ext::Ssu64xl];
+const ALWAYS: &[Ext] = &[
+    Ext::I,
+    Ext::M,
+    Ext::A,
+    Ext::Zicsr,
+    Ext::Zifencei,
+    Ext::Zicntr,
+    Ext::Svbare,
+    Ext::Ssu64xl,
+];
 
 /// The CPU as described by `--cpu`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,21 +217,36 @@ impl Cpu {
         let default = Self::default();
         let mut cpu = default;
         for (name, on) in switches {
-            let ext = Ext::ALL.iter().find(|e| e.name().eq_ignore_ascii_case(name));
+            let ext = Ext::ALL
+                .iter()
+                .find(|e| e.name().eq_ignore_ascii_case(name));
             let ext = *ext.ok_or_else(|| CpuError::Unknown(name.to_string()))?;
-            cpu.ext = if on { cpu.ext.with(ext) } else { cpu.ext.without(ext) };
+            cpu.ext = if on {
+                cpu.ext.with(ext)
+            } else {
+                cpu.ext.without(ext)
+            };
             if on && !default.ext.has(ext) {
                 let reason = "this host has no lock-free 16-byte compare-and-swap".to_string();
-                return Err(CpuError::Dependency { ext: ext.name(), state: "on", reason });
+                return Err(CpuError::Dependency {
+                    ext: ext.name(),
+                    state: "on",
+                    reason,
+                });
             }
             if !on && ALWAYS.contains(&ext) {
                 let reason = "every guest relies on it".to_string();
-                return Err(CpuError::Dependency { ext: ext.name(), state: "off", reason });
+                return Err(CpuError::Dependency {
+                    ext: ext.name(),
+                    state: "off",
+                    reason,
+                });
             }
         }
         // What stands on something that is off is off, too.
-        while let Some((ext, _)) =
-            NEEDS.iter().find(|(e, base)| cpu.ext.has(*e) && !cpu.ext.has(*base))
+        while let Some((ext, _)) = NEEDS
+            .iter()
+            .find(|(e, base)| cpu.ext.has(*e) && !cpu.ext.has(*base))
         {
             cpu.ext = cpu.ext.without(*ext);
         }
@@ -242,14 +269,22 @@ impl Cpu {
     /// The names for `riscv,isa-extensions`.
     pub fn isa_extensions(&self) -> Vec<&'static str> {
         let paging = [Ext::Sv39, Ext::Sv48, Ext::Sv57];
-        self.ext.iter().filter(|e| !paging.contains(e)).map(Ext::name).collect()
+        self.ext
+            .iter()
+            .filter(|e| !paging.contains(e))
+            .map(Ext::name)
+            .collect()
     }
 
     /// The `mmu-type` property, where there is paging.
     pub fn mmu_type(&self) -> Option<&'static str> {
-        [(Ext::Sv57, "riscv,sv57"), (Ext::Sv48, "riscv,sv48"), (Ext::Sv39, "riscv,sv39")]
-            .into_iter()
-            .find_map(|(e, name)| self.ext.has(e).then_some(name))
+        [
+            (Ext::Sv57, "riscv,sv57"),
+            (Ext::Sv48, "riscv,sv48"),
+            (Ext::Sv39, "riscv,sv39"),
+        ]
+        .into_iter()
+        .find_map(|(e, name)| self.ext.has(e).then_some(name))
     }
 }
 

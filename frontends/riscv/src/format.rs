@@ -94,7 +94,11 @@ const fn signed(value: u32, bits: u32) -> i32 {
 impl Format {
     /// Takes the operands out of a 32-bit encoding.
     pub fn operands(self, raw: u32) -> Insn {
-        let (rd, rs1, rs2) = (field(raw, 11, 7) as u8, field(raw, 19, 15) as u8, field(raw, 24, 20));
+        let (rd, rs1, rs2) = (
+            field(raw, 11, 7) as u8,
+            field(raw, 19, 15) as u8,
+            field(raw, 24, 20),
+        );
         let imm_i = raw as i32 >> 20;
         let imm_s = (raw as i32 >> 25 << 5) | field(raw, 11, 7) as i32;
         let packed = rs2 | place(raw, 31, 27, 8) | place(raw, 14, 12, 16);
@@ -125,7 +129,12 @@ impl Format {
             }
             Format::Prefetch => (0, imm_s & !31),
         };
-        Insn { op: 0, a, b: rs1, imm }
+        Insn {
+            op: 0,
+            a,
+            b: rs1,
+            imm,
+        }
     }
 }
 
@@ -261,12 +270,16 @@ impl CFormat {
             CFormat::LoadWSp => (full != 0).then_some((full, SP, off_wsp as i32))?,
             CFormat::LoadDSp => (full != 0).then_some((full, SP, off_dsp as i32))?,
             CFormat::FLoadDSp => (full, SP, off_dsp as i32),
-            CFormat::StoreWSp => {
-                (full2, SP, (place(raw, 12, 9, 2) | place(raw, 8, 7, 6)) as i32)
-            }
-            CFormat::StoreDSp => {
-                (full2, SP, (place(raw, 12, 10, 3) | place(raw, 9, 7, 6)) as i32)
-            }
+            CFormat::StoreWSp => (
+                full2,
+                SP,
+                (place(raw, 12, 9, 2) | place(raw, 8, 7, 6)) as i32,
+            ),
+            CFormat::StoreDSp => (
+                full2,
+                SP,
+                (place(raw, 12, 10, 3) | place(raw, 9, 7, 6)) as i32,
+            ),
             CFormat::Jr => (full != 0).then_some((0, full, 0))?,
             CFormat::Jalr => (full != 0).then_some((1, full, 0))?,
             CFormat::Mv => (full2 != 0).then_some((full, 0, i32::from(full2)))?,
@@ -276,7 +289,12 @@ impl CFormat {
             CFormat::LoadH | CFormat::StoreH => (low, high, half as i32),
             CFormat::Unary(imm) => (high, high, imm),
         };
-        Some(Insn { op: 0, a: a | SHORT, b, imm })
+        Some(Insn {
+            op: 0,
+            a: a | SHORT,
+            b,
+            imm,
+        })
     }
 }
 

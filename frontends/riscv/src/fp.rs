@@ -10,7 +10,11 @@ use isoform_softfloat::{self as soft, Env, F16, F32, F64, Format, Round};
 /// The value in a register: a narrower one must be NaN-boxed, else it counts as the
 /// canonical NaN (Unpriv. 21.2).
 fn unbox<F: Format>(v: u64) -> u64 {
-    if v | F::MASK == u64::MAX || F::MASK == u64::MAX { v & F::MASK } else { F::CANONICAL_NAN }
+    if v | F::MASK == u64::MAX || F::MASK == u64::MAX {
+        v & F::MASK
+    } else {
+        F::CANONICAL_NAN
+    }
 }
 
 /// A value as it stands in a register.

@@ -6,6 +6,8 @@ use crate::hart::{Hart, Mode};
 use crate::mmu::Access;
 use crate::table;
 use crate::trap::{Cause, Trap};
+use std::sync::atomic::{Ordering, fence};
+
 use isoform_core::{
     AmoOp, Attention, Exit, FReg, Guest, Insn, MemTy, Ops, Order, PageId, Reg, Requests, Size,
 };
@@ -70,7 +72,10 @@ impl Guest for Hart {
             None => self.translate(pc, 2, Access::Fetch)?.gpa & !(isoform_memory::PAGE - 1),
         };
         match self.ram.page_index(gpa) {
-            Some(page) => Ok(PageId { gpa, version: self.ram.code().version(page) }),
+            Some(page) => Ok(PageId {
+                gpa,
+                version: self.ram.code().version(page),
+            }),
             None => Err(Trap::new(Cause::InstructionAccess, pc)),
         }
     }
@@ -81,13 +86,11 @@ impl Guest for Hart {
             bytes.fill(0);
             return page.version;
         };
-        let (version, first) = self.ram.code().track(index);
-        if first {
-            self.tlb.drop_page_writes(page.gpa);
-        }
-        let epoch = if first { self.epoch.request(self.id) } else { self.epoch.now() };
+        let (version, epoch) = self.epoch.track(self.id, self.ram.code(), index);
+        // Also where another hart tracked the page: its request may not be served yet.
+        self.tlb.drop_page_writes(page.gpa);
         if !self.epoch.settled(self.id, epoch) {
-            self.unsettled.push((page.gpa, epoch));
+            self.unsettled.insert(page.gpa, epoch);
         }
         if self.ram.read(page.gpa, bytes).is_none() {
             bytes.fill(0);
@@ -100,7 +103,9 @@ impl Guest for Hart {
         let mut half = |va: u64| {
             let gpa = self.translate(va, 2, Access::Fetch)?.gpa;
             let value = self.ram.load(gpa, Size::B2);
-            value.map(|v| v as u16).ok_or(Trap::new(Cause::InstructionAccess, va))
+            value
+                .map(|v| v as u16)
+                .ok_or(Trap::new(Cause::InstructionAccess, va))
         };
         let low = half(pc)?;
         if decode::is_short(low) {
@@ -142,7 +147,8 @@ impl Guest for Hart {
         self.store_slow(addr, size, value)
     }
 
-    // The host's atomics are sequentially consistent, whatever order is asked for.
+    // What reads and writes is sequentially consistent on the host, whatever order is
+    // asked for.
 
     fn amo(&mut self, op: AmoOp, a: u64, s: Size, v: u64, _: Order) -> Result<u64, Trap> {
         Hart::amo(self, op, a, s, v)
@@ -152,8 +158,15 @@ impl Guest for Hart {
         self.compare_exchange(a, s, old, new)
     }
 
-    fn load_reserved(&mut self, a: u64, s: Size, _: Order) -> Result<u64, Trap> {
-        Hart::load_reserved(self, a, s)
+    fn load_reserved(&mut self, a: u64, s: Size, order: Order) -> Result<u64, Trap> {
+        if matches!(order, Order::Release | Order::AcqRel) {
+            fence(Ordering::SeqCst);
+        }
+        let value = Hart::load_reserved(self, a, s)?;
+        if matches!(order, Order::Acquire | Order::AcqRel) {
+            fence(Ordering::Acquire);
+        }
+        Ok(value)
     }
 
     fn store_conditional(&mut self, a: u64, s: Size, v: u64, _: Order) -> Result<u64, Trap> {
@@ -190,7 +203,9 @@ impl Guest for Hart {
         if let Some(interrupt) = self.pending_interrupt() {
             self.take_interrupt(interrupt);
         }
-        requests.intersects(Requests::STOP | Requests::STEP).then_some(Exit::Attention)
+        requests
+            .intersects(Requests::STOP | Requests::STEP)
+            .then_some(Exit::Attention)
     }
 }
 
@@ -205,7 +220,7 @@ impl Hart {
     /// memory before it runs again, wherever a store may have gone unseen.
     pub(crate) fn settle_code(&mut self) {
         let (epoch, ram, me) = (&self.epoch, &self.ram, self.id);
-        self.unsettled.retain(|(gpa, since)| {
+        self.unsettled.retain(|gpa, since| {
             // Asked before the version changes: a store seen by nobody came earlier.
             let settled = epoch.settled(me, *since);
             if let Some(page) = ram.page_index(*gpa) {

@@ -1,11 +1,12 @@
 //! A hart with its view of the machine.
 
 use crate::ext::Cpu;
-use crate::lines::{Lines, TimerService, Timebase};
+use crate::lines::{Lines, Timebase, TimerService};
 use crate::pmp::Rules;
 use crate::state::{Priv, State};
 use isoform_core::Exit;
 use isoform_memory::{Bus, Ram, Tlb, WriteEpoch};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What semantics specialise on.
@@ -62,7 +63,7 @@ pub struct Hart {
     pub(crate) exit: Option<Exit>,
     /// Code pages (guest-physical) that others may still be able to write unseen,
     /// with the epoch after which they cannot.
-    pub(crate) unsettled: Vec<(u64, u64)>,
+    pub(crate) unsettled: BTreeMap<u64, u64>,
     /// Exceptions and interrupts taken, by cause; interrupts from 32 on.
     pub(crate) trap_counts: [u64; 64],
 }
@@ -70,7 +71,14 @@ pub struct Hart {
 impl Hart {
     /// A hart after reset.
     pub fn new(id: usize, cpu: Cpu, pc: u64, wiring: Wiring) -> Self {
-        let Wiring { bus, lines, timebase, timers, epoch, firmware } = wiring;
+        let Wiring {
+            bus,
+            lines,
+            timebase,
+            timers,
+            epoch,
+            firmware,
+        } = wiring;
         let ram = bus.ram().clone();
         let tlb = Tlb::new(ram.clone());
         let mut hart = Self {
@@ -86,11 +94,15 @@ impl Hart {
             epoch,
             firmware,
             semihosting: false,
-            mode: Mode { privilege: Priv::M, fp_off: true, ialign_32: !cpu.ext.has(crate::Ext::Zca) },
+            mode: Mode {
+                privilege: Priv::M,
+                fp_off: true,
+                ialign_32: !cpu.ext.has(crate::Ext::Zca),
+            },
             pmp: Rules::default(),
             unit_end: false,
             exit: None,
-            unsettled: Vec::new(),
+            unsettled: BTreeMap::new(),
             trap_counts: [0; 64],
         };
         hart.refresh();

@@ -76,7 +76,7 @@ impl Hart {
     }
 
     /// Whether an interrupt is pending that `mie` enables, whatever the modes say.
-    fn is_awake(&self) -> bool {
+    pub fn is_awake(&self) -> bool {
         self.mip() & self.state.mie != 0
     }
 

@@ -2,12 +2,14 @@
 
 use crate::hart::Hart;
 use crate::trap::{Cause, Trap};
-use isoform_core::Helper;
 use isoform_core::ops::Effects;
+use isoform_core::{Exit, Helper};
 
 /// The full 128-bit carry-less product (Unpriv. "Zbc").
 fn carry_less(a: u64, b: u64) -> u128 {
-    (0..64).filter(|i| b >> i & 1 != 0).fold(0, |sum, i| sum ^ u128::from(a) << i)
+    (0..64)
+        .filter(|i| b >> i & 1 != 0)
+        .fold(0, |sum, i| sum ^ u128::from(a) << i)
 }
 
 macro_rules! pure {
@@ -57,17 +59,24 @@ pub(crate) static AMOCAS_Q: Helper<Hart> = Helper {
         }
         Ok(0)
     },
-    effects: Effects { registers: true, ..Effects::TRAPS },
+    effects: Effects {
+        registers: true,
+        ..Effects::TRAPS
+    },
 };
 
-/// `pause`: a hart that spins lets others run (Unpriv. "Zihintpause").
+/// `pause`: a hart that spins lets others run (Unpriv. "Zihintpause"). How is the run
+/// loop's to say: harts may share a thread.
 pub(crate) static PAUSE: Helper<Hart> = Helper {
     name: "PAUSE",
-    call: |_, _| {
-        std::thread::yield_now();
+    call: |h, _| {
+        h.exit = Some(Exit::Wait { spurious_ok: true });
         Ok(0)
     },
-    effects: Effects::NONE,
+    effects: Effects {
+        ends_unit: true,
+        ..Effects::NONE
+    },
 };
 
 #[cfg(test)]

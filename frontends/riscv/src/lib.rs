@@ -43,7 +43,7 @@ pub mod trap;
 
 pub use ext::{Cpu, CpuError, Ext, ExtSet};
 pub use hart::{Hart, Mode, Wiring};
-pub use lines::{Lines, NS_PER_TICK, SEIP_SOFTWARE, TimerService, Timebase, irq};
+pub use lines::{Lines, NS_PER_TICK, SEIP_SOFTWARE, Timebase, TimerService, irq};
 pub use saved::SavedHart;
 pub use state::{PMP_ENTRIES, Priv, Reservation, State};
 pub use system::CACHE_BLOCK;

@@ -35,7 +35,10 @@ pub struct Lines {
 impl Lines {
     /// No interrupt pending.
     pub fn new(attention: Arc<Attention>) -> Self {
-        Self { pending: AtomicU64::new(0), attention }
+        Self {
+            pending: AtomicU64::new(0),
+            attention,
+        }
     }
 
     /// The raw word: `mip` bits and [`SEIP_SOFTWARE`].
@@ -101,11 +104,15 @@ impl Timebase {
         self.clock.advance(instructions);
     }
 
-    /// The clock time at which `time` reaches `ticks`: now or earlier where it has,
-    /// `None` where it never will.
+    /// The clock time at which `time` reaches `ticks`: 0 where it has, `None` where it
+    /// never will. The same at each call before.
     pub fn deadline(&self, ticks: u64) -> Option<u64> {
-        let left = ticks.saturating_sub(self.ticks());
-        left.checked_mul(NS_PER_TICK)?.checked_add(self.clock.now())
+        if self.ticks() >= ticks {
+            return Some(0);
+        }
+        ticks
+            .wrapping_sub(self.offset.load(Ordering::Relaxed))
+            .checked_mul(NS_PER_TICK)
     }
 }
 

@@ -40,6 +40,7 @@ impl Hart {
         self.lines.change(0, mip::SSIP | mip::STIP | SEIP_SOFTWARE);
         self.timers.arm(self.id, None);
         (self.unit_end, self.exit) = (false, None);
+        self.settle_code();
         self.refresh();
     }
 

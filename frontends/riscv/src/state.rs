@@ -50,7 +50,10 @@ pub const PMP_ENTRIES: usize = 16;
 /// the manual's; the CSRs hold their raw values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(C)]
-#[expect(missing_docs, reason = "the fields are the manual's registers, by their names")]
+#[expect(
+    missing_docs,
+    reason = "the fields are the manual's registers, by their names"
+)]
 pub struct State {
     /// Integer registers; `x[0]` is 0 at every instruction boundary.
     pub x: [u64; 32],

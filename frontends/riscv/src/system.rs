@@ -122,7 +122,9 @@ fn is_semihosting_call(hart: &Hart) -> bool {
         hart.ram.load(gpa, Size::B2)
     };
     let halves = CALL.iter().flat_map(|word| [word & 0xffff, word >> 16]);
-    (0..).zip(halves).all(|(n, expected)| half(n) == Some(expected.into()))
+    (0..)
+        .zip(halves)
+        .all(|(n, expected)| half(n) == Some(expected.into()))
 }
 
 fn wfi(hart: &mut Hart, _: Args) -> Outcome {

@@ -73,4 +73,3 @@ branches! {
     bltu Ltu;
     bgeu Geu;
 }
-

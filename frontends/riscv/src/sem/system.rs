@@ -69,7 +69,10 @@ returns! {
 #[inline(always)]
 fn translation_fence<O: Rv>(o: &mut O, i: Insn, helper: &'static Helper<crate::Hart>) -> Done<O> {
     let (address, asid) = (o.rs1(i), o.rs2(i));
-    let (one, all) = (o.imm((i.rs1().0 != 0).into()), o.imm((i.rs2().0 != 0).into()));
+    let (one, all) = (
+        o.imm((i.rs1().0 != 0).into()),
+        o.imm((i.rs2().0 != 0).into()),
+    );
     o.helper(helper, [address, asid, one, all]).map(|_| ())
 }
 
@@ -108,7 +111,11 @@ cache_blocks! {
 /// instruction reads or writes".
 #[inline(always)]
 fn csr<O: Rv>(o: &mut O, i: Insn, op: CsrOp, immediate: bool) -> Done<O> {
-    let operand = if immediate { o.imm(i.rs1().0.into()) } else { o.rs1(i) };
+    let operand = if immediate {
+        o.imm(i.rs1().0.into())
+    } else {
+        o.rs1(i)
+    };
     let reads = op != CsrOp::Swap || i.rd().0 != 0;
     let writes = op == CsrOp::Swap || i.rs1().0 != 0;
     let (number, how) = (o.imm(i.csr().into()), o.imm(op.encode(reads, writes)));

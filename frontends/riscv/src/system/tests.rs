@@ -108,7 +108,7 @@ fn zeroing_clears_the_block_around_the_address() {
     for at in (0..256).step_by(8) {
         rig.poke(PC + at, u64::MAX);
     }
-    rig.hart.ram.code().track(0x100);
+    rig.hart.epoch.track(1, rig.hart.ram.code(), 0x100);
     assert_eq!(call(&mut rig, &CBO_ZERO, [PC + 64 + 13, 0, 0, 0]), Ok(0));
     for at in (0..256).step_by(8) {
         let expected = if (64..128).contains(&at) { 0 } else { u64::MAX };
