@@ -38,10 +38,12 @@ impl IrqSink for Wire {
     }
 }
 
-/// A clock that moves when told to.
+/// A clock that moves when told to, and where asked with every look at it, as a host's
+/// does.
 #[derive(Debug, Default)]
 pub(crate) struct HandClock {
     now: AtomicU64,
+    step: AtomicU64,
 }
 
 impl HandClock {
@@ -50,11 +52,22 @@ impl HandClock {
     pub(crate) fn set(&self, now: u64) {
         self.now.store(now, Ordering::SeqCst);
     }
+
+    /// From now on, every look moves the clock by `step` nanoseconds.
+    pub(crate) fn run(&self, step: u64) {
+        self.step.store(step, Ordering::SeqCst);
+    }
+
+    /// Waits for a time, which may have passed.
+    pub(crate) fn wait_for(&self, time: u64) {
+        self.now.fetch_max(time, Ordering::SeqCst);
+    }
 }
 
 impl Clock for HandClock {
     fn now(&self) -> u64 {
-        self.now.load(Ordering::SeqCst)
+        let step = self.step.load(Ordering::SeqCst);
+        self.now.fetch_add(step, Ordering::SeqCst)
     }
 
     fn epoch(&self) -> u64 {

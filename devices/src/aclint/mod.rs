@@ -48,6 +48,10 @@ pub struct Aclint {
 struct Hart {
     msip: bool,
     mtimecmp: u64,
+    /// When MTIME reaches MTIMECMP, in clock nanoseconds; `None` where that is never,
+    /// and while the timer line is high. `sync()` computes it along with the line: what
+    /// comes due later stays due until the line has been driven.
+    due: Option<u64>,
 }
 
 impl Hart {
@@ -56,6 +60,7 @@ impl Hart {
     const RESET: Self = Self {
         msip: false,
         mtimecmp: u64::MAX,
+        due: None,
     };
 }
 
@@ -96,12 +101,17 @@ impl Aclint {
         (self.time_written)();
     }
 
-    /// Computes the lines from state and time.
-    fn sync(&self) {
-        let mtime = self.mtime();
-        for (hart, lines) in self.harts.iter().zip(&self.lines) {
+    /// Computes the lines, and when to look again, from state and time.
+    fn sync(&mut self) {
+        let ticks = self.ticks();
+        let mtime = ticks.wrapping_add(self.offset.load(Ordering::SeqCst));
+        for (hart, lines) in self.harts.iter_mut().zip(&self.lines) {
+            let left = hart.mtimecmp.checked_sub(mtime).filter(|&left| left > 0);
+            // Beyond the end of the clock is never.
+            let due = left.and_then(|left| ticks.checked_add(left));
+            hart.due = due.and_then(|due| due.checked_mul(NANOS_PER_TICK));
             lines.software.set(hart.msip);
-            lines.timer.set(mtime >= hart.mtimecmp);
+            lines.timer.set(left.is_none());
         }
     }
 
@@ -188,14 +198,10 @@ impl Device for Aclint {
         self.sync();
     }
 
-    /// The earliest time at which a comparator not yet reached will be.
+    /// The earliest time at which a timer line is to rise. It may have passed: the line
+    /// rises when the device next looks at the clock.
     fn deadline(&self) -> Option<u64> {
-        let ticks = self.ticks();
-        let mtime = ticks.wrapping_add(self.offset.load(Ordering::SeqCst));
-        let ahead = self.harts.iter().map(|h| h.mtimecmp);
-        let next = ahead.filter(|&cmp| cmp > mtime).min()? - mtime;
-        // Beyond the end of the clock is never.
-        ticks.checked_add(next)?.checked_mul(NANOS_PER_TICK)
+        self.harts.iter().filter_map(|hart| hart.due).min()
     }
 
     fn save(&self) -> Vec<u8> {

@@ -39,7 +39,14 @@ impl Saved for Aclint {
             offset: offset.load(Ordering::SeqCst),
             harts: harts
                 .iter()
-                .map(|&Hart { msip, mtimecmp }| HartState { msip, mtimecmp })
+                .map(|hart| {
+                    let &Hart {
+                        msip,
+                        mtimecmp,
+                        due: _,
+                    } = hart;
+                    HartState { msip, mtimecmp }
+                })
                 .collect(),
         }
     }
@@ -58,7 +65,11 @@ impl Saved for Aclint {
         }
         self.harts = harts
             .into_iter()
-            .map(|HartState { msip, mtimecmp }| Hart { msip, mtimecmp })
+            .map(|HartState { msip, mtimecmp }| Hart {
+                msip,
+                mtimecmp,
+                due: None,
+            })
             .collect();
         self.offset.store(offset, Ordering::SeqCst);
         (self.time_written)();

@@ -105,6 +105,67 @@ fn the_deadline_is_the_earliest_of_all_harts() {
 }
 
 #[test]
+fn a_deadline_stands_until_the_line_is_driven() {
+    let mut t = rig(2);
+    t.w(MTIMECMP, Size::B8, 1000);
+    t.w(MTIMECMP + 8, Size::B8, 2000);
+    t.clock.set(150_000);
+    assert_eq!(t.aclint.deadline(), Some(100_000), "nobody raised the line");
+    t.aclint.expire();
+    assert!(t.timer[0].high() && !t.timer[1].high());
+    assert_eq!(t.aclint.deadline(), Some(200_000));
+}
+
+#[test]
+fn a_comparand_reached_while_it_is_written_is_not_lost() {
+    // At each of these paces the clock passes the comparand at another look.
+    for pace in 1..=200 {
+        let mut t = rig(1);
+        t.clock.run(pace);
+        let before = t.aclint.deadline();
+        let mtime = t.r(MTIME, Size::B8);
+        t.w(MTIMECMP, Size::B8, mtime + 1);
+        assert!(
+            t.timer[0].high() || t.aclint.deadline() != before,
+            "at {pace} ns a look nobody learns of the timer"
+        );
+    }
+}
+
+#[test]
+fn the_deadline_does_not_depend_on_when_it_is_asked_for() {
+    let mut t = rig(2);
+    t.clock.set(123_456_789);
+    t.w(MTIME, Size::B8, 77);
+    t.clock.run(33);
+    for cmp in [10_000, 1 << 40, u64::MAX / 1000] {
+        t.w(MTIMECMP + 8, Size::B8, cmp);
+        let first = t.aclint.deadline();
+        assert!(first.is_some());
+        for _ in 0..20 {
+            t.aclint.expire();
+            t.r(MTIME, Size::B8);
+            assert_eq!(t.aclint.deadline(), first);
+        }
+    }
+}
+
+#[test]
+fn a_restored_line_is_driven_by_the_present_time() {
+    let (mut a, mut b) = (rig(1), rig(1));
+    a.w(MTIMECMP, Size::B8, 1000);
+    assert_eq!(a.aclint.deadline(), Some(100_000));
+    b.clock.set(100_000);
+    transfer(&a.aclint, &mut b.aclint);
+    assert!(b.timer[0].high());
+    assert_eq!(b.aclint.deadline(), None);
+    b.clock.set(99_999);
+    transfer(&a.aclint, &mut b.aclint);
+    assert!(!b.timer[0].high());
+    assert_eq!(b.aclint.deadline(), Some(100_000));
+}
+
+#[test]
 fn halves_of_mtimecmp_can_be_written_alone() {
     let mut t = rig(1);
     t.w(MTIMECMP + 4, Size::B4, 0x1234_5678);
@@ -212,6 +273,23 @@ proptest! {
         transfer(&a.aclint, &mut b.aclint);
         prop_assert_eq!(a.offset.load(Ordering::SeqCst), b.offset.load(Ordering::SeqCst));
         prop_assert_eq!(run(&mut a, &after), run(&mut b, &after));
+    }
+
+    /// The run loop's way: look at the clock, then sleep until the next deadline.
+    #[test]
+    fn no_timer_is_lost_on_a_clock_that_runs(pace in 1..500u64, start in 0..5_000u64, cmp in 0..100u64) {
+        let mut t = rig(1);
+        t.clock.set(start);
+        t.clock.run(pace);
+        t.w(MTIMECMP, Size::B8, cmp);
+        let mut turns = 0;
+        while let Some(at) = t.aclint.deadline() {
+            t.clock.wait_for(at);
+            t.aclint.expire();
+            turns += 1;
+            prop_assert!(turns <= 1, "woken for nothing");
+        }
+        prop_assert!(t.timer[0].high());
     }
 
     #[test]

@@ -29,6 +29,10 @@ pub struct Rtc {
     armed: bool,
     irq_enabled: bool,
     irq_pending: bool,
+
+    // --- follows from that
+    /// When the armed alarm fires, in clock nanoseconds; `None` where that is never.
+    due: Option<u64>,
 }
 
 impl Rtc {
@@ -43,31 +47,46 @@ impl Rtc {
             armed: false,
             irq_enabled: false,
             irq_pending: false,
+            due: None,
         }
     }
 
-    /// Nanoseconds since the Unix epoch, without what the guest added.
-    fn machine_time(&self) -> u64 {
+    /// Nanoseconds since the Unix epoch when the clock shows `now`, without what the
+    /// guest added.
+    fn machine_time_at(&self, now: u64) -> u64 {
         self.clock
             .epoch()
             .wrapping_mul(NANOS_PER_SECOND)
-            .wrapping_add(self.clock.now())
+            .wrapping_add(now)
+    }
+
+    fn time_at(&self, now: u64) -> u64 {
+        self.machine_time_at(now).wrapping_add(self.offset)
     }
 
     fn time(&self) -> u64 {
-        self.machine_time().wrapping_add(self.offset)
+        self.time_at(self.clock.now())
     }
 
     fn set_time(&mut self, time: u64) {
-        self.offset = time.wrapping_sub(self.machine_time());
+        self.offset = time.wrapping_sub(self.machine_time_at(self.clock.now()));
     }
 
-    /// Fires the alarm if its time has come, and computes the line from state.
+    /// Fires the alarm if its time has come.
     fn sync(&mut self) {
-        if self.armed && self.alarm <= self.time() {
+        let now = self.clock.now();
+        if self.armed && self.alarm <= self.time_at(now) {
             self.armed = false;
             self.irq_pending = true;
         }
+        self.follow(now);
+    }
+
+    /// Computes the line from state, and when the alarm is to fire: at once, if its time
+    /// has come.
+    fn follow(&mut self, now: u64) {
+        let wait = self.alarm.saturating_sub(self.time_at(now));
+        self.due = now.checked_add(wait).filter(|_| self.armed);
         self.irq.set(self.irq_enabled && self.irq_pending);
     }
 
@@ -152,11 +171,7 @@ impl Device for Rtc {
     }
 
     fn deadline(&self) -> Option<u64> {
-        // An alarm in the past has fired when it was armed, or does so at once.
-        let wait = self.alarm.saturating_sub(self.time());
-        self.armed
-            .then(|| self.clock.now().checked_add(wait))
-            .flatten()
+        self.due
     }
 
     fn save(&self) -> Vec<u8> {
@@ -195,6 +210,7 @@ impl Saved for Rtc {
             armed,
             irq_enabled,
             irq_pending,
+            due: _,
         } = self;
         RtcState {
             offset,
@@ -221,8 +237,9 @@ impl Saved for Rtc {
         self.armed = armed;
         self.irq_enabled = irq_enabled;
         self.irq_pending = irq_pending;
-        // The line only: an alarm that came due meanwhile fires at its deadline.
-        self.irq.set(self.irq_enabled && self.irq_pending);
+        // An alarm that came due meanwhile fires at its deadline: what was restored is
+        // what was saved.
+        self.follow(self.clock.now());
         Ok(())
     }
 }

@@ -94,6 +94,44 @@ fn the_alarm_interrupts_at_its_time_until_cleared() {
 }
 
 #[test]
+fn the_deadline_does_not_depend_on_when_it_is_asked_for() {
+    let mut t = rig();
+    t.w(TIME_HIGH, (START >> 32) - 5);
+    t.w(IRQ_ENABLED, 1);
+    let at = t.time() + 5000;
+    t.set_alarm(at);
+    t.clock.run(7);
+    let first = t.rtc.deadline();
+    assert!(first.is_some());
+    for _ in 0..20 {
+        t.r(TIME_LOW);
+        t.rtc.expire();
+        assert_eq!(t.rtc.deadline(), first);
+    }
+    t.clock.set(10_000);
+    assert_eq!(t.rtc.deadline(), first, "nobody fired the alarm yet");
+    t.rtc.expire();
+    assert!(t.irq.high());
+    assert_eq!(t.rtc.deadline(), None);
+}
+
+#[test]
+fn an_alarm_that_came_due_before_a_restore_fires_at_its_deadline() {
+    let (mut a, mut b) = (rig(), rig());
+    a.w(IRQ_ENABLED, 1);
+    a.set_alarm(START + 500);
+    b.clock.set(800);
+    b.clock.run(1);
+    transfer(&a.rtc, &mut b.rtc);
+    assert!(!b.irq.high());
+    let at = b.rtc.deadline().expect("armed");
+    assert_eq!(b.rtc.deadline(), Some(at));
+    b.clock.wait_for(at);
+    b.rtc.expire();
+    assert!(b.irq.high());
+}
+
+#[test]
 fn an_alarm_in_the_past_fires_at_once_and_masked_it_only_pends() {
     let mut t = rig();
     t.set_alarm(5);

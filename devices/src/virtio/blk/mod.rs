@@ -3,6 +3,9 @@
 //!
 //! A request is passed on in pieces of 256 KiB, one piece at a time, and at most 64
 //! requests are in flight, so that a guest cannot make the host hold more than that.
+//! Nor can it by a reset: that forgets requests, but whoever has the disk still has
+//! them, and until they are answered they count.
+//!
 //! Requests in flight are part of the saved state: their unfinished piece is passed on
 //! again, with data read anew from guest memory, which a driver does not touch
 //! meanwhile.
@@ -14,7 +17,7 @@ pub mod spec;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use isoform_core::RestoreError;
 use isoform_memory::Ram;
@@ -28,7 +31,7 @@ pub use saved::{BlkState, RequestState};
 /// The one queue.
 const QUEUE: u16 = 0;
 const QUEUE_SIZE: u16 = 256;
-/// Requests in flight.
+/// Requests in flight, and requests passed on that were not answered yet.
 pub const IN_FLIGHT_MAX: usize = 64;
 /// Bytes of one piece of a request.
 pub const PIECE: u64 = 256 << 10;
@@ -70,8 +73,9 @@ pub struct BlockRequest {
 pub struct IoError;
 
 /// Passes requests on. Called with the device's lock held: it must not block or call
-/// back. Each request is answered by one call of [`VirtioMmio::complete`], later; what
-/// the device has forgotten by then (it was reset) is ignored.
+/// back. Each request is answered by one call of [`VirtioMmio::complete`], later. That
+/// goes for requests that the device has forgotten by then (it was reset), too: the
+/// answer is ignored, but until it comes the request takes up room.
 pub trait BlockPort: Send {
     /// Passes one request on.
     fn submit(&mut self, request: BlockRequest);
@@ -106,6 +110,9 @@ pub struct Blk {
     /// The identifier of the next request. It is not saved, so that a completion from
     /// before a restore can never be taken for one from after it.
     next_id: u64,
+    /// Passed on and not answered, forgotten ones among them. Not saved: it is about
+    /// this device's port.
+    unanswered: BTreeSet<u64>,
 
     // --- guest-visible state
     in_flight: BTreeMap<u64, Request>,
@@ -118,7 +125,7 @@ struct Request {
     chain: Chain,
     /// Bytes of data finished.
     done: u64,
-    /// Passed on; `false` only after a restore.
+    /// Passed on; `false` only after a restore, until there is room.
     submitted: bool,
 }
 
@@ -153,6 +160,7 @@ impl Blk {
             config,
             port,
             next_id: 0,
+            unanswered: BTreeSet::new(),
             in_flight: BTreeMap::new(),
         }
     }
@@ -164,7 +172,7 @@ impl Blk {
 
     /// Takes requests from the queue while there is room.
     fn take(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
-        while self.in_flight.len() < IN_FLIGHT_MAX {
+        while self.in_flight.len().max(self.unanswered.len()) < IN_FLIGHT_MAX {
             let Some(chain) = queues.pop(QUEUE)? else {
                 break;
             };
@@ -262,50 +270,64 @@ impl Blk {
         self.next_id += 1;
         request.submitted = true;
         self.in_flight.insert(id, request);
+        self.unanswered.insert(id);
         self.port.submit(BlockRequest { id, op });
         Ok(())
     }
 
-    /// One piece is done, or failed.
+    /// One piece is done, or failed; or it is nobody's any more.
     fn complete(
         &mut self,
         queues: &mut Queues<'_>,
         id: u64,
         result: Result<Vec<u8>, IoError>,
     ) -> Result<(), NeedsReset> {
-        let Some(mut request) = self.in_flight.remove(&id) else {
+        if !self.unanswered.remove(&id) {
             return Ok(());
-        };
+        }
+        let request = self.in_flight.remove(&id);
         if !queues.is_live() {
             return Ok(());
         }
+        if let Some(request) = request {
+            self.finish_piece(request, queues, result)?;
+        }
+        self.refill(queues)
+    }
+
+    /// Goes on with a request whose piece was answered.
+    fn finish_piece(
+        &mut self,
+        mut request: Request,
+        queues: &mut Queues<'_>,
+        result: Result<Vec<u8>, IoError>,
+    ) -> Result<(), NeedsReset> {
         let piece = request.piece();
         let data = match (request.work, result) {
             (Work::Read { .. }, Ok(data)) if data.len() as u64 == piece => data,
             (Work::Write { .. } | Work::Flush, Ok(_)) => Vec::new(),
             _ => {
                 let written = data_in(&request);
-                finish(queues, &request.chain, RequestStatus::IoErr, written)?;
-                return self.take(queues);
+                return finish(queues, &request.chain, RequestStatus::IoErr, written);
             }
         };
         let chain = &request.chain;
         chain.writable.write(queues.ram(), request.done, &data)?;
         request.done += piece;
         match request.work {
-            Work::Flush => finish(queues, &request.chain, RequestStatus::Ok, 0)?,
-            _ => self.advance(request, queues)?,
+            Work::Flush => finish(queues, &request.chain, RequestStatus::Ok, 0),
+            _ => self.advance(request, queues),
         }
-        self.take(queues)
     }
 
-    /// Passes on what a restore brought back.
-    fn resubmit(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
+    /// Passes on what there is room for: first what a restore brought back.
+    fn refill(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
+        let room = IN_FLIGHT_MAX.saturating_sub(self.unanswered.len());
         let idle = self.in_flight.extract_if(.., |_, r| !r.submitted);
-        for (_, request) in idle.collect::<Vec<_>>() {
+        for (_, request) in idle.take(room).collect::<Vec<_>>() {
             self.advance(request, queues)?;
         }
-        Ok(())
+        self.take(queues)
     }
 }
 
@@ -373,8 +395,7 @@ impl VirtioDevice for Blk {
         if queue != QUEUE || !queues.is_live() {
             return Ok(());
         }
-        self.resubmit(queues)?;
-        self.take(queues)
+        self.refill(queues)
     }
 
     fn queue_stopped(&mut self, _queue: u16) {

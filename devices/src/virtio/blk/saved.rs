@@ -36,6 +36,7 @@ impl Blk {
             config: _,
             port: _,
             next_id: _,
+            unanswered: _,
             in_flight,
         } = self;
         BlkState {
