@@ -19,7 +19,7 @@ pub fn run(data: &[u8]) {
     hart.state.satp = if choice & 8 == 0 {
         0
     } else {
-        8 << 60 | (RAM_BASE >> 12) + 1
+        (8 << 60) | ((RAM_BASE >> 12) + 1)
     };
     hart.state.mstatus |= u64::from(choice >> 4 & 3) << 13;
     hart.state.mtvec = RAM_BASE + u64::from(input.byte()) * 4;
