@@ -114,7 +114,7 @@ fn translation_with_five_levels_and_a_reader_that_leaves() {
     let mut out = process.0.stdout.take().expect("piped");
     out.read_exact(&mut first).expect("it answers");
     drop(out);
-    assert_eq!(first.escape_ascii().to_string(), r"mmu\t\t: sv57\ny");
+    assert_eq!(first.escape_ascii().to_string(), r"mmu\t\t: sv57\ny\n");
     // As any program whose reader leaves: 128 + SIGPIPE.
     assert_eq!(process.wait().code(), Some(141));
     let mut err = String::new();

@@ -15,7 +15,7 @@ fn the_keys_of_a_persons_terminal() {
     guest.keys(b"reset\r");
     guest.expect("Hello from");
     guest.expect("isoform> ");
-    guest.keys(b"no such thing\r");
+    guest.keys(b"\x01cno such thing\r");
     guest.expect("no command no;");
     guest.keys(b"\x01x");
     assert_eq!(guest.end().code(), Some(0));

@@ -44,9 +44,15 @@ impl Hart {
         self.refresh();
     }
 
-    /// Reset (Priv. 3.4): M mode at `pc`.
+    /// Reset (Priv. 3.4): M mode at `pc`. A and D are the hardware's to set where it can:
+    /// the manual leaves ADUE open, and kernels that start in M mode rely on it. A
+    /// firmware that prefers otherwise clears it.
     pub fn reset(&mut self, pc: u64) {
-        self.clear(State::reset(pc));
+        let mut state = State::reset(pc);
+        if self.cpu.ext.has(Ext::Svadu) {
+            state.menvcfg |= envcfg::ADUE;
+        }
+        self.clear(state);
     }
 
     /// Starts the hart in S mode at `pc`, as M-mode firmware leaves it: traps

@@ -3,7 +3,7 @@
 use isoform_core::Size;
 
 use super::super::queue::{Setup, VirtQueue};
-use super::super::spec::{Features, Status, avail_bytes, descriptor_bytes};
+use super::super::spec::{Status, avail_bytes, descriptor_bytes};
 use super::super::{NeedsReset, VirtioDevice};
 use super::spec::{self, Interrupt};
 use super::{Interface, LegacyQueue, VirtioMmio};
@@ -228,11 +228,11 @@ impl<D: VirtioDevice> VirtioMmio<D> {
         }
     }
 
-    /// A modern driver must know that the device is one (6.1), and may accept only
-    /// what was offered (2.2.2).
+    /// A driver may accept only what was offered (2.2.2). One that does not say that it
+    /// knows modern devices could be refused (6.1), but drives the registers of one:
+    /// teaching kernels look at the lower half of the features alone.
     fn features_acceptable(&self) -> bool {
         self.driver_features & !self.offered() == 0
-            && self.driver_features & Features::VERSION_1.bits() != 0
     }
 }
 
