@@ -1,7 +1,7 @@
 //! Random instruction streams, here and on Debian's user-mode QEMU: all registers,
 //! `fcsr`, memory and faults agree.
 //!
-//! A seeded sample of about 100,000 instructions runs by default;
+//! A seeded sample of about 400,000 instructions runs by default;
 //! `ISOFORM_DIFF_SEEDS=n` runs `n` programs of each kind, and
 //! `ISOFORM_DIFF_FIRST=n` starts at another seed. Where the peer is absent the test
 //! is skipped by name, and fails under `ISOFORM_REQUIRE_GUESTS=1`.
@@ -39,7 +39,7 @@ fn seeds() -> std::ops::Range<u64> {
             .and_then(|n: String| n.parse::<u64>().ok())
     };
     let first = number("ISOFORM_DIFF_FIRST").unwrap_or(0);
-    first..first + number("ISOFORM_DIFF_SEEDS").unwrap_or(3)
+    first..first + number("ISOFORM_DIFF_SEEDS").unwrap_or(8)
 }
 
 /// Whether the peer is there. Says so where it is not.
