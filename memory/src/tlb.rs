@@ -165,6 +165,18 @@ pub struct Tlb {
     current: Space,
     kept: Vec<Space>,
     clock: u64,
+    /// A bit per guest-physical page, by its low bits: no entry gives write permission
+    /// to pages whose bit is clear.
+    written: Box<[u64; WRITTEN / 64]>,
+}
+
+/// Bits that tell pages apart which entries may give write permission to.
+const WRITTEN: usize = 1 << 16;
+
+/// A page's word and bit among [`WRITTEN`].
+fn written_bit(gpa: u64) -> (usize, u64) {
+    let n = (gpa / PAGE) as usize % WRITTEN;
+    (n / 64, 1 << (n % 64))
 }
 
 impl Tlb {
@@ -175,6 +187,7 @@ impl Tlb {
             current: Space::new(SpaceId::default()),
             kept: Vec::new(),
             clock: 0,
+            written: Box::new([0; WRITTEN / 64]),
         }
     }
 
@@ -328,6 +341,10 @@ impl Tlb {
         };
         let tag = m.va & !(PAGE - 1);
         let writable = m.write && !self.ram.code().is_tracked(page);
+        if writable {
+            let (word, bit) = written_bit(gpa);
+            self.written[word] |= bit;
+        }
         let space = &mut self.current;
         space.largest = space.largest.max(m.log_size);
         space.data[index(m.va)] = Entry {
@@ -340,6 +357,7 @@ impl Tlb {
 
     /// Drops everything.
     pub fn flush_all(&mut self) {
+        self.written.fill(0);
         self.current.flush();
         self.kept.iter_mut().for_each(Space::flush);
     }
@@ -374,6 +392,10 @@ impl Tlb {
 
     /// Drops write permission for one guest-physical page.
     pub fn drop_page_writes(&mut self, gpa: u64) {
+        let (word, bit) = written_bit(gpa);
+        if self.written[word] & bit == 0 {
+            return;
+        }
         self.drop_writes(|page| page == gpa & !(PAGE - 1));
     }
 
@@ -545,6 +567,14 @@ mod tests {
         let ram = t.ram.clone();
         t.insert(map(0x5000, BASE, 12));
         t.insert(map(0x6000, BASE + PAGE, 12));
+        ram.code().track(0);
+        t.drop_page_writes(BASE + 0x2000);
+        assert_eq!(t.store(0x5000, Size::B1, 1), Some(()), "another page");
+        t.drop_page_writes(BASE);
+        assert_eq!(t.store(0x5000, Size::B1, 1), None);
+        ram.code().bump(0);
+        t.insert(map(0x5000, BASE, 12));
+        assert_eq!(t.store(0x5000, Size::B1, 0), Some(()));
         ram.code().track(0);
         t.drop_code_writes();
         assert_eq!(t.store(0x5000, Size::B1, 1), None);

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Instructions a hart runs before it looks up; it stops earlier where asked.
 const SLICE: u64 = 1 << 16;
 
+/// Instructions that each hart runs before any runs more.
+const FIRST_SLICE: u64 = 256;
+
 /// Ends the harts' loops, also where the VM thread panics: their threads are waited for.
 struct EndHarts<'a>(&'a Shared);
 
@@ -35,6 +38,12 @@ impl Drop for Watch<'_> {
 pub(super) fn run(machine: &mut Machine) -> End {
     let shared = machine.shared.clone();
     let mut runners = std::mem::take(&mut machine.runners);
+    // Harts leave reset together. Firmware that lets them race for who boots relies on
+    // all of them being there before the winner is done, which threads that the host
+    // starts one after the other are not.
+    for runner in &mut runners {
+        runner.run(FIRST_SLICE);
+    }
     let end = std::thread::scope(|scope| {
         let mut threads = Vec::new();
         let _ending = EndHarts(&shared);

@@ -60,9 +60,11 @@ impl Agenda {
             .map(|((time, _), _)| *time)
     }
 
-    /// Forgets everything: the machine starts anew.
-    pub(super) fn clear(&self) {
-        lock(&self.queue).1.clear();
+    /// Takes everything off: the machine starts anew.
+    pub(super) fn clear(&self) -> Vec<Event> {
+        std::mem::take(&mut lock(&self.queue).1)
+            .into_values()
+            .collect()
     }
 }
 

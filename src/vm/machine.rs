@@ -287,8 +287,12 @@ impl Machine {
             log::warn!("{e}");
         }
         self.board.devices.iter().for_each(|d| lock(&**d).reset());
-        if let Some((_, agenda)) = &self.insn {
-            agenda.clear();
+        if let Some((_, agenda)) = self.insn.clone() {
+            for event in agenda.clear() {
+                if matches!(event, Event::Block { .. }) {
+                    self.handle(event);
+                }
+            }
         }
         self.bells.iter().for_each(|bells| bells.clear());
         self.nudge.heard();
@@ -298,6 +302,8 @@ impl Machine {
         while let Ok(event) = self.events.try_recv() {
             match event {
                 Event::Input(bytes) => self.input.extend(bytes),
+                // The disk forgets the request, but must hear that it was answered.
+                Event::Block { .. } => drop(self.handle(event)),
                 Event::End(End::Quit | End::Restart | End::Timeout) => wanted.push(event),
                 _ => {}
             }
@@ -699,15 +705,14 @@ fn firmware_info(next: Option<&Entry>) -> Vec<u8> {
     const MAGIC: u64 = 0x4942_534f;
     const VERSION: u64 = 2;
     const NEXT_MODE_S: u64 = 1;
-    // No preference for the boot hart.
-    const ANY_HART: u64 = u64::MAX;
+    const BOOT_HART: u64 = 0;
     let words = [
         MAGIC,
         VERSION,
         next.map_or(0, |e| e.pc),
         NEXT_MODE_S,
         0,
-        ANY_HART,
+        BOOT_HART,
     ];
     words.into_iter().flat_map(u64::to_le_bytes).collect()
 }
