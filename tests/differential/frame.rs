@@ -12,8 +12,11 @@ use isoform_riscv::generate::Random;
 
 /// Where code lies.
 pub(crate) const CODE: u64 = 0x8000_0000;
-/// Where the areas lie; what follows them is the signal stack.
+/// Where data lies: a margin, the areas, the signal stack.
 pub(crate) const DATA: u64 = 0x8100_0000;
+/// Bytes before the first area: every other scratch buffer has the boundary of two
+/// pages in its middle.
+const MARGIN: u64 = 2560;
 /// Bytes of the signal stack.
 const STACK: u64 = 0x1_0000;
 /// Bytes in an area.
@@ -34,10 +37,13 @@ pub(crate) const ENTRY: u64 = 24;
 pub(crate) const MOST_FAULTS: u64 = 16;
 /// The register that holds the area's address while a block runs.
 pub(crate) const AREA_REG: u8 = 3;
-/// Registers that point into the scratch buffer: at multiples of 16, all but the last.
-pub(crate) const BASES: [u8; 4] = [2, 8, 9, UNALIGNED_BASE];
-/// The one that points anywhere.
+/// Registers that memory is accessed through. The first three point into the scratch
+/// buffer, at multiples of 16.
+pub(crate) const BASES: [u8; 5] = [2, 8, 9, UNALIGNED_BASE, FAULTING_BASE];
+/// The one that points anywhere into the scratch buffer.
 pub(crate) const UNALIGNED_BASE: u8 = 20;
+/// The one that points where accesses fault, or some do.
+pub(crate) const FAULTING_BASE: u8 = 21;
 /// How far displacements may reach from them; each points at bytes 256 to 496.
 pub(crate) const REACH: std::ops::RangeInclusive<i32> = -256..=504;
 
@@ -70,6 +76,7 @@ impl Block {
             at::FCSR,
             frm << 5 | if r.one_in(2) { 0 } else { r.below(32) },
         );
+        set(at::X + 8 * u64::from(FAULTING_BASE), faulting(r));
         let mut block = Self { code, area };
         block.place(number, |n| {
             256 + if n == 3 {
@@ -85,7 +92,7 @@ impl Block {
     fn place(&mut self, number: u64, mut offset: impl FnMut(usize) -> u64) {
         let area = area_address(number);
         self.set(at::X + 8 * u64::from(AREA_REG), area);
-        for (n, base) in BASES.iter().enumerate() {
+        for (n, base) in BASES.iter().filter(|b| **b != FAULTING_BASE).enumerate() {
             self.set(at::X + 8 * u64::from(*base), area + at::SCRATCH + offset(n));
         }
     }
@@ -114,7 +121,18 @@ pub(crate) fn word(area: &[u8], at: u64) -> u64 {
 
 /// Where the area of a block lies.
 pub(crate) fn area_address(number: u64) -> u64 {
-    DATA + number * AREA
+    DATA + MARGIN + number * AREA
+}
+
+/// An address where nothing is, where nothing may be written, or just below the first
+/// byte that may.
+fn faulting(r: &mut Random) -> u64 {
+    match r.below(4) {
+        0 => 0x1000 + r.below(0x1000),
+        1 => 0x9000_0000 + r.below(0x1000),
+        2 => CODE + 0x1000 + r.below(0x1000),
+        _ => DATA - 8 + r.below(8),
+    }
 }
 
 /// A value for a floating-point register: of any format, often special, sometimes
@@ -169,7 +187,8 @@ impl Image {
     /// Lays out blocks; at most [`MOST_BLOCKS`], each with the area of its number.
     pub(crate) fn new(blocks: &[Block]) -> Self {
         let mut a = Asm::new(CODE);
-        let mut data: Vec<u8> = blocks.iter().flat_map(|b| b.area.iter().copied()).collect();
+        let mut data = vec![0; MARGIN as usize];
+        data.extend(blocks.iter().flat_map(|b| &b.area));
         let areas = data.len() as u64;
         let epilogue = a.here();
         write_epilogue(&mut a);
@@ -192,7 +211,9 @@ impl Image {
         let mut starts = Vec::new();
         for (n, block) in blocks.iter().enumerate() {
             let this = a.here();
-            let previous = n.checked_sub(1).map(|n| n as u64 * AREA + at::NEXT);
+            let previous = n
+                .checked_sub(1)
+                .map(|n| MARGIN + n as u64 * AREA + at::NEXT);
             if let Some(at) = previous {
                 data[at as usize..at as usize + 8].copy_from_slice(&this.to_le_bytes());
             }
@@ -207,7 +228,7 @@ impl Image {
             a.j(epilogue);
         }
         if let Some(last) = blocks.len().checked_sub(1) {
-            let at = last * AREA as usize + at::NEXT as usize;
+            let at = (MARGIN + last as u64 * AREA + at::NEXT) as usize;
             data[at..at + 8].copy_from_slice(&end.to_le_bytes());
         }
         data.resize(data.len() + STACK as usize, 0);
@@ -355,7 +376,7 @@ fn write_handler(a: &mut Asm, epilogue: u64) {
 
 /// Writes all areas to standard output, and exits.
 fn write_end(a: &mut Asm, length: u64) {
-    a.la(A1, DATA);
+    a.la(A1, DATA + MARGIN);
     a.la(T1, DATA + length);
     let again = a.here();
     a.addi(A0, ZERO, 1);

@@ -97,7 +97,7 @@ pub(crate) fn run(image: &Image, cpu: Cpu, blocks: usize) -> Ran {
     }
     let mut areas = vec![0; blocks * AREA as usize];
     hart.ram()
-        .read(DATA, &mut areas)
+        .read(area_address(0), &mut areas)
         .expect("the areas are in RAM");
     Ran {
         areas,
