@@ -163,10 +163,9 @@ fn steps() -> Result<Vec<Step>> {
         Work::Run(tests(&["--doc"])),
     );
     for name in integration_tests(&crate::repository())? {
-        let work = Work::Run(tests(&["--test", &name]));
+        let work = Work::Run(integration_test(&name));
         step(&format!("tests: {name}"), work);
     }
-    step("soft float against Berkeley's", Work::Chore(berkeley));
     step("manual pages", Work::Chore(manual_pages));
     step(
         "guest programs are what their sources say",
@@ -282,27 +281,21 @@ impl Tally {
     }
 }
 
-/// The soft float's second oracle is C: a compiler and CMake build it.
-fn berkeley() -> Result<()> {
-    for tool in ["cc", "cmake"] {
-        if !process::works(tool, "--version") {
-            skips::note(
-                "soft float against Berkeley's",
-                &format!("no {tool} on this machine"),
-            );
-            return Ok(());
-        }
+/// The tests of an integration test's name. The soft float's have a second oracle in C
+/// where a compiler and CMake can build it; where not, they say themselves that it is
+/// skipped. Its feature is given to that package alone, since others would be compiled
+/// again for it.
+fn integration_test(name: &str) -> Command {
+    let tools = ["cc", "cmake"]
+        .iter()
+        .all(|tool| process::works(tool, "--version"));
+    if name != "oracles" || !tools {
+        return tests(&["--test", name]);
     }
-    let words = [
-        "--quiet",
-        "--package",
-        "isoform-softfloat",
-        "--features",
-        "berkeley",
-    ];
+    let words = ["--package", "isoform-softfloat", "--features", "berkeley"];
     let mut command = process::cargo_release("test", &words);
-    command.args(["--test", "oracles"]);
-    process::visible(&mut command)
+    command.args(["--test", name, "--", "--show-output"]);
+    command
 }
 
 /// The program and its main subcommand have pages.
