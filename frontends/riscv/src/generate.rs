@@ -220,7 +220,7 @@ pub struct Rules<'a> {
     /// What the hart has.
     pub ext: ExtSet,
     /// Registers that hold addresses of memory free to use, from `reach.start()` to
-    /// `reach.end()` and 16 bytes more around each. They are never written.
+    /// `reach.end()` and 16 bytes more around each. They are never written, or what they held is put back at once.
     pub bases: &'a [u8],
     /// Further registers that are never written.
     pub kept: &'a [u8],
@@ -341,6 +341,7 @@ impl Program {
             match r.below(40) {
                 0 => program.computed_jump(rules, r),
                 1 => program.reservation(rules, r),
+                2 if r.one_in(4) => program.frame(rules, r),
                 _ => program.single(rules, r),
             }
         }
@@ -512,6 +513,27 @@ impl Program {
         // A second one fails.
         for _ in 0..if r.one_in(4) { 2 } else { 1 } {
             self.code.push(Encoding::Long(sc));
+        }
+    }
+
+    /// `c.addi16sp` there and back, where sp is a base, and between them a look at it.
+    fn frame(&mut self, rules: &Rules<'_>, r: &mut Random) {
+        let to = (1 + r.below(31) as i32) * if r.one_in(2) { 16 } else { -16 };
+        let adjust = |by: i32| {
+            let raw = put(put(0x6101, 12, 1, part(by, 9, 1)), 6, 1, part(by, 4, 1));
+            let raw = put(put(raw, 5, 1, part(by, 6, 1)), 3, 2, part(by, 7, 2));
+            Encoding::Short(put(raw, 2, 1, part(by, 5, 1)) as u16)
+        };
+        let (insn, line) = adjust(to).decode(rules.ext);
+        let allowed = line.is_some() && (rules.allows)(adjust(to), line.as_ref(), insn);
+        if !rules.bases.contains(&2) || !allowed {
+            return;
+        }
+        // c.mv rd, sp
+        let look = 0x800a | u16::from(rules.target(r)) << 7;
+        let look = Encoding::Short(look);
+        if rules.obeyed(look) {
+            self.code.extend([adjust(to), look, adjust(-to)]);
         }
     }
 
