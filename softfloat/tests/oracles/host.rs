@@ -6,10 +6,17 @@ use isoform_softfloat::{Env, F32, F64};
 
 use crate::cases::Cases;
 
+/// The value as the FPU gave it. The optimiser may take any NaN for any other, and then
+/// finds that to replace one by the canonical NaN changes nothing.
+fn computed<T>(v: T) -> T {
+    std::hint::black_box(v)
+}
+
 #[test]
 fn double_agrees_with_the_host() {
     let mut cases = Cases::new(6);
     let canonical = |v: f64| {
+        let v = computed(v);
         if v.is_nan() {
             0x7ff8_0000_0000_0000
         } else {
@@ -33,7 +40,10 @@ fn double_agrees_with_the_host() {
 #[test]
 fn single_agrees_with_the_host() {
     let mut cases = Cases::new(7);
-    let canonical = |v: f32| u64::from(if v.is_nan() { 0x7fc0_0000 } else { v.to_bits() });
+    let canonical = |v: f32| {
+        let v = computed(v);
+        u64::from(if v.is_nan() { 0x7fc0_0000 } else { v.to_bits() })
+    };
     for _ in 0..50_000 {
         let (a, b, c) = cases.triple::<F32>();
         let [x, y, z] = [a, b, c].map(|v| f32::from_bits(v as u32));
