@@ -81,6 +81,8 @@ impl Hart {
             ext,
             counters::CY | counters::TM | counters::IR | counters::HPM,
         );
+        // As other firmware does: kernels expect their programs to have the time.
+        state.scounteren = counters::CY | counters::TM | counters::IR;
         // STCE even without Sstc: the timer call of the firmware stands on it. ADUE is
         // S mode's to ask for, except where it is told of no other way.
         state.menvcfg = envcfg::STCE

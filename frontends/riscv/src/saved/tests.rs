@@ -195,6 +195,13 @@ fn a_supervisor_starts_as_firmware_leaves_it() {
         let number = crate::csr::csr_number(name).expect("known");
         assert!(rig.hart.csr_access(number, None, true).is_ok(), "{name}");
     }
+    // A program reads the time without its kernel's help.
+    rig.hart.state.privilege = Priv::U;
+    for name in ["time", "cycle", "instret"] {
+        let number = crate::csr::csr_number(name).expect("known");
+        assert!(rig.hart.csr_access(number, None, true).is_ok(), "{name}");
+    }
+    rig.hart.state.privilege = Priv::S;
     let access = rig.hart.translate(PC, 8, crate::mmu::Access::Store);
     assert!(access.is_ok_and(|t| t.gpa == PC && t.read && t.write));
 
