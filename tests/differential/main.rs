@@ -57,7 +57,10 @@ fn peer_is_there(test: &str) -> bool {
 
 /// The programs of the blocks of one seed.
 fn programs(kind: Kind, seed: u64) -> Vec<Program> {
-    let allows = |e, line: Option<&_>, insn| deviations::allowed(e, line, insn);
+    let allows = |e, line: Option<&_>, insn| match kind {
+        Kind::Sensible => deviations::allowed(e, line, insn),
+        Kind::Wild => deviations::allowed_wild(e, line, insn),
+    };
     let rules = Rules {
         ext: Cpu::default().ext,
         bases: &BASES,
