@@ -2,38 +2,33 @@
 //! thread does for them.
 
 use super::channel::{Channels, Failure, Full};
-use super::clock::{HostClock, InsnClock};
-use super::event::{End, Event, Poster};
+use super::clock::InsnClock;
+use super::error::VmError;
+use super::event::{End, Event};
 use super::hart::{Next, Runner};
 use super::insn::Agenda;
-use super::report;
 use super::shared::{Bells, HartSlot, Nudge, Shared, Timers, lock};
 use super::watchdog::Watchdog;
-use crate::board::{Board, BoardError, Connections, Slot, fdt};
+use super::wiring::{Time, connections, disks, entropy, free_slot, open_console, random};
+use crate::board::{Board, Slot, fdt};
 use crate::boot::load::{
-    Entry, FDT_ROOM, Firmware, GuestWriter, LoadError, Loaded, OutOfRam, Payload, StartMode,
+    Entry, FDT_ROOM, Firmware, GuestWriter, Loaded, OutOfRam, Payload, StartMode,
 };
 use crate::boot::sbi::HartStatus;
-use crate::config::drive::VIRTIO_SLOTS;
-use crate::config::{ClockChoice, Drive, MachineConfig, Outcome};
-use crate::console::{Console, ConsoleError, ConsoleEvent, Output};
-use crate::disk::{DiskError, Image, Worker, perform};
+use crate::config::{MachineConfig, Outcome};
+use crate::console::Console;
+use crate::disk::Worker;
 use isoform_core::Clock;
-use isoform_devices::CharSink;
-use isoform_devices::finisher;
 use isoform_devices::htif::Htif;
-use isoform_devices::virtio::blk::{BlkConfig, BlockPort, BlockRequest};
-use isoform_devices::virtio::{Doorbell, rng::EntropyPort};
 use isoform_interp::Interp;
 use isoform_memory::{Ram, WriteEpoch};
-use isoform_riscv::{Cpu, CpuError, Hart, Wiring};
+use isoform_riscv::{Cpu, Hart, Wiring};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -46,58 +41,6 @@ const READER_LEFT: u32 = 128 + 13;
 
 /// How long the serial port may be busy before it is tried again.
 const FEED_AGAIN: Duration = Duration::from_millis(10);
-
-/// Why a machine cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum VmError {
-    /// What is to be loaded does not fit.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// A disk cannot be used.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// The serial line cannot be set up.
-    #[error(transparent)]
-    Console(#[from] ConsoleError),
-    /// No such CPU.
-    #[error("--cpu: {0}")]
-    Cpu(#[from] CpuError),
-    /// The board cannot be built.
-    #[error(transparent)]
-    Board(#[from] BoardError),
-    /// No slot is left for a device that the run needs.
-    #[error(
-        "all {VIRTIO_SLOTS} virtio-mmio slots hold disks, and --exec needs one; use fewer --drive"
-    )]
-    NoSlot,
-    /// The device tree cannot be made or written.
-    #[error("cannot write the device tree{}: {reason}", .path.as_ref().map(|p| format!(" to {}", p.display())).unwrap_or_default())]
-    DeviceTree {
-        /// Where to, if to a file.
-        path: Option<PathBuf>,
-        /// Why not.
-        reason: String,
-    },
-    /// The host has no thread or randomness to give.
-    #[error("the host does not give what a machine needs")]
-    Host(#[from] std::io::Error),
-    /// The command's status never came.
-    #[error(
-        "the guest {0} before the command of --exec had ended; add --serial file:F to see its console"
-    )]
-    NoStatus(&'static str),
-    /// The command's output has nowhere to go.
-    #[error("the command's {stream} cannot be written: {error}")]
-    Output {
-        /// Standard output or standard error.
-        stream: &'static str,
-        /// What the host said.
-        error: std::io::Error,
-    },
-    /// The run ended by a fault of ours.
-    #[error("the machine stopped: {0}; this is a fault of isoform, please report it")]
-    Broken(String),
-}
 
 /// A machine.
 pub(super) struct Machine {
@@ -475,187 +418,6 @@ impl Machine {
         if let Some(console) = &self.console {
             console.consumed(taken);
         }
-    }
-}
-
-/// Time, and who hears of events, under either clock.
-struct Time {
-    clock: Arc<dyn Clock>,
-    insn: Option<(Arc<InsnClock>, Arc<Agenda>)>,
-    post: Poster,
-    nudge: Arc<Nudge>,
-    bells: Vec<Arc<Bells>>,
-}
-
-impl Time {
-    fn new(config: &MachineConfig, sender: &Sender<Event>) -> Self {
-        let bells = (0..VIRTIO_SLOTS).map(|_| Arc::default()).collect();
-        match config.clock {
-            ClockChoice::Host => {
-                let post: Poster = Arc::new(sender.clone());
-                let nudge = Arc::new(Nudge::new(Some(post.clone())));
-                Self {
-                    clock: Arc::new(HostClock::new()),
-                    insn: None,
-                    post,
-                    nudge,
-                    bells,
-                }
-            }
-            ClockChoice::Insn { .. } => {
-                let clock = Arc::new(InsnClock::default());
-                let agenda = Arc::new(Agenda::new(clock.clone()));
-                let nudge = Arc::new(Nudge::new(None));
-                let insn = Some((clock.clone(), agenda.clone()));
-                Self {
-                    clock,
-                    insn,
-                    post: agenda,
-                    nudge,
-                    bells,
-                }
-            }
-        }
-    }
-}
-
-fn random(clock: ClockChoice) -> Result<ChaCha12Rng, VmError> {
-    match clock {
-        ClockChoice::Insn { seed } => Ok(ChaCha12Rng::seed_from_u64(seed)),
-        ClockChoice::Host => {
-            let mut seed = [0; 32];
-            let source = std::fs::File::open("/dev/urandom");
-            source.and_then(|mut f| std::io::Read::read_exact(&mut f, &mut seed))?;
-            Ok(ChaCha12Rng::from_seed(seed))
-        }
-    }
-}
-
-fn entropy(mut stream: ChaCha12Rng) -> Box<dyn EntropyPort> {
-    Box::new(move |bytes: &mut [u8]| stream.fill_bytes(bytes))
-}
-
-/// What the monitor's `info` tells of, once it exists.
-type Told = Arc<OnceLock<(Arc<Shared>, Arc<isoform_memory::Bus>)>>;
-
-fn open_console(
-    config: &MachineConfig,
-    sender: &Sender<Event>,
-    told: Told,
-) -> Result<Console, VmError> {
-    let sender = sender.clone();
-    let events = move |event| {
-        let event = match event {
-            ConsoleEvent::Bytes(bytes) => Event::Input(bytes),
-            ConsoleEvent::Reset => Event::End(End::Restart),
-            ConsoleEvent::Quit => Event::End(End::Quit),
-            // The guest goes on without input.
-            ConsoleEvent::Eof => return,
-        };
-        // Nobody listens any more once the machine has ended.
-        let _ = sender.send(event);
-    };
-    let info = move || match told.get() {
-        Some((shared, bus)) => report::info(shared, bus),
-        None => "the machine is being built".to_string(),
-    };
-    Ok(Console::open(&config.serial, events, info)?)
-}
-
-/// The disks' slots, each with its worker or, under the instruction clock, its image
-/// at hand.
-fn disks(
-    config: &MachineConfig,
-    time: &Time,
-    workers: &mut Vec<Worker>,
-) -> Result<Vec<(usize, Slot)>, VmError> {
-    let mut slots = Vec::new();
-    for drive in &config.drives {
-        let Drive { slot, .. } = *drive;
-        let mut image = Image::open(drive)?;
-        let blk = BlkConfig {
-            capacity: image.sectors(),
-            read_only: image.read_only(),
-            block_size: 512,
-            serial: format!("isoform{slot}"),
-        };
-        let post = time.post.clone();
-        let port: Box<dyn BlockPort> = if time.insn.is_some() {
-            Box::new(move |BlockRequest { id, op }| {
-                let answer = perform(&mut image, op);
-                post.post(Event::Block { slot, id, answer });
-            })
-        } else {
-            let done = move |id, answer| post.post(Event::Block { slot, id, answer });
-            let worker = Worker::start(image, done)?;
-            let requests = worker.requests();
-            workers.push(worker);
-            Box::new(move |request| {
-                // A worker lives as long as its machine.
-                let _ = requests.send(Some(request));
-            })
-        };
-        slots.push((slot, Slot::Blk(blk, port)));
-    }
-    Ok(slots)
-}
-
-/// The last slot that holds nothing.
-fn free_slot(slots: &[(usize, Slot)]) -> Option<usize> {
-    (0..VIRTIO_SLOTS)
-        .rev()
-        .find(|n| slots.iter().all(|(used, _)| used != n))
-}
-
-/// The serial line's way out.
-struct Serial {
-    output: Option<Output>,
-    post: Poster,
-}
-
-impl CharSink for Serial {
-    fn write(&mut self, bytes: &[u8]) -> usize {
-        if let Some(output) = &self.output {
-            output.write(bytes);
-        }
-        bytes.len()
-    }
-
-    fn input_room(&mut self) {
-        self.post.post(Event::InputRoom);
-    }
-}
-
-fn connections(time: &Time, output: Option<Output>, slots: Vec<(usize, Slot)>) -> Connections {
-    let post = time.post.clone();
-    let outcome = move |outcome| {
-        let end = match outcome {
-            finisher::Outcome::Pass => End::PowerOff,
-            finisher::Outcome::Fail(code) => End::Exit(code.into()),
-            finisher::Outcome::Reset => End::Reset,
-        };
-        post.post(Event::End(end));
-    };
-    let (doors, bells, nudge) = (time.post.clone(), time.bells.clone(), time.nudge.clone());
-    let doorbell = move |slot| -> Arc<dyn Doorbell> {
-        let post = doors.clone();
-        let bells: Arc<Bells> = bells.get(slot).cloned().unwrap_or_default();
-        Arc::new(move |queue| {
-            if bells.ring(queue) {
-                post.post(Event::Doorbell { slot, queue });
-            }
-        })
-    };
-    Connections {
-        clock: time.clock.clone(),
-        serial: Box::new(Serial {
-            output,
-            post: time.post.clone(),
-        }),
-        outcome: Box::new(outcome),
-        deadline_changed: Arc::new(move || nudge.send()),
-        doorbell: Box::new(doorbell),
-        slots,
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod channel;
 mod clock;
+mod error;
 mod event;
 mod hart;
 mod host;
@@ -16,12 +17,13 @@ mod machine;
 mod report;
 mod shared;
 mod watchdog;
+mod wiring;
 
 use crate::boot::load::Payload;
 use crate::config::{ClockChoice, MachineConfig, Outcome};
+pub use error::VmError;
 use event::End;
 use machine::Machine;
-pub use machine::VmError;
 
 /// Runs a machine until it ends.
 pub fn run(config: MachineConfig, payload: &Payload) -> Result<Outcome, VmError> {

@@ -1,0 +1,61 @@
+//! Why a machine cannot run.
+
+use crate::board::BoardError;
+use crate::boot::load::LoadError;
+use crate::config::drive::VIRTIO_SLOTS;
+use crate::console::ConsoleError;
+use crate::disk::DiskError;
+use isoform_riscv::CpuError;
+use std::path::PathBuf;
+
+/// Why a machine cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// What is to be loaded does not fit.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A disk cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The serial line cannot be set up.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    /// No such CPU.
+    #[error("--cpu: {0}")]
+    Cpu(#[from] CpuError),
+    /// The board cannot be built.
+    #[error(transparent)]
+    Board(#[from] BoardError),
+    /// No slot is left for a device that the run needs.
+    #[error(
+        "all {VIRTIO_SLOTS} virtio-mmio slots hold disks, and --exec needs one; use fewer --drive"
+    )]
+    NoSlot,
+    /// The device tree cannot be made or written.
+    #[error("cannot write the device tree{}: {reason}", .path.as_ref().map(|p| format!(" to {}", p.display())).unwrap_or_default())]
+    DeviceTree {
+        /// Where to, if to a file.
+        path: Option<PathBuf>,
+        /// Why not.
+        reason: String,
+    },
+    /// The host has no thread or randomness to give.
+    #[error("the host does not give what a machine needs")]
+    Host(#[from] std::io::Error),
+    /// The command's status never came.
+    #[error(
+        "the guest {0} before the command of --exec had ended; add --serial file:F to see its console"
+    )]
+    NoStatus(&'static str),
+    /// The command's output has nowhere to go.
+    #[error("the command's {stream} cannot be written: {error}")]
+    Output {
+        /// Standard output or standard error.
+        stream: &'static str,
+        /// What the host said.
+        error: std::io::Error,
+    },
+    /// The run ended by a fault of ours.
+    #[error("the machine stopped: {0}; this is a fault of isoform, please report it")]
+    Broken(String),
+}
