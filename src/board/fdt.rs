@@ -97,7 +97,10 @@ fn cpus(fdt: &mut FdtWriter, facts: &Facts<'_>) -> Result<(), Error> {
         let names = extensions.iter().map(|e| (*e).to_string()).collect();
         fdt.property_string_list("riscv,isa-extensions", names)?;
         fdt.property_string("mmu-type", facts.cpu.mmu_type().unwrap_or("riscv,none"))?;
-        let blocks = [("zicbom", "riscv,cbom-block-size"), ("zicboz", "riscv,cboz-block-size")];
+        let blocks = [
+            ("zicbom", "riscv,cbom-block-size"),
+            ("zicboz", "riscv,cboz-block-size"),
+        ];
         for (_, property) in blocks.iter().filter(|(ext, _)| has(ext)) {
             fdt.property_u32(property, BLOCK)?;
         }
@@ -135,12 +138,19 @@ fn device(
 
 /// `interrupts-extended`: these interrupts of each hart.
 fn hart_interrupts(harts: u32, numbers: &[u32]) -> Vec<u32> {
-    (0..harts).flat_map(|h| numbers.iter().flat_map(move |n| [phandle::HART + h, *n])).collect()
+    (0..harts)
+        .flat_map(|h| numbers.iter().flat_map(move |n| [phandle::HART + h, *n]))
+        .collect()
 }
 
 fn devices(fdt: &mut FdtWriter, harts: u32) -> Result<(), Error> {
     use isoform_riscv::irq::{MEI, MSI, MTI, SEI, SSI};
-    let node = device(fdt, "test", MAP.finisher, &["sifive,test1", "sifive,test0", "syscon"])?;
+    let node = device(
+        fdt,
+        "test",
+        MAP.finisher,
+        &["sifive,test1", "sifive,test0", "syscon"],
+    )?;
     fdt.property_phandle(phandle::FINISHER)?;
     fdt.end_node(node)?;
 

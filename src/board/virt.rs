@@ -141,7 +141,14 @@ pub struct Board {
 impl Board {
     /// Builds the board with RAM as configured and one set of lines per hart.
     pub fn new(config: &MachineConfig, connections: Connections) -> Result<Self, BoardError> {
-        let Connections { clock, serial, outcome, deadline_changed, doorbell, slots } = connections;
+        let Connections {
+            clock,
+            serial,
+            outcome,
+            deadline_changed,
+            doorbell,
+            slots,
+        } = connections;
         let ram = Arc::new(Ram::new(RAM_BASE, config.memory)?);
         let lines: Vec<Arc<Lines>> = (0..config.smp)
             .map(|_| Arc::new(Lines::new(Arc::new(Attention::new()))))
@@ -151,7 +158,9 @@ impl Board {
         let offset = Arc::new(AtomicU64::new(0));
         let timebase = Timebase::new(clock.clone(), offset.clone());
         let harts = wire(irq::MSI).zip(wire(irq::MTI));
-        let harts = harts.map(|(software, timer)| HartLines { software, timer }).collect();
+        let harts = harts
+            .map(|(software, timer)| HartLines { software, timer })
+            .collect();
         // After MTIME changed, each hart compares its own timer anew.
         let look_again = lines.clone();
         let time_written = Box::new(move || {
@@ -162,7 +171,10 @@ impl Board {
         let aclint = Aclint::new(clock.clone(), offset, time_written, harts);
         let aclint = Watched::new(aclint, deadline_changed.clone());
         // Contexts alternate: M and S of hart 0, M and S of hart 1, and so on.
-        let contexts = wire(irq::MEI).zip(wire(irq::SEI)).flat_map(|(m, s)| [m, s]).collect();
+        let contexts = wire(irq::MEI)
+            .zip(wire(irq::SEI))
+            .flat_map(|(m, s)| [m, s])
+            .collect();
         let plic = Plic::new(PLIC_SOURCES, contexts);
         let source = |place: Place| IrqLine::new(plic.clone(), place.irq);
         let rtc = Watched::new(Rtc::new(clock, source(MAP.rtc)), deadline_changed);
@@ -171,11 +183,23 @@ impl Board {
         let rtc: Arc<Mutex<dyn Device>> = Arc::new(Mutex::new(rtc));
         let uart = Arc::new(Mutex::new(Uart::new(source(MAP.uart), serial)));
         let mut board = Builder::new(ram.clone());
-        board.map("finisher", MAP.finisher, Arc::new(Mutex::new(Finisher::new(outcome))))?;
+        board.map(
+            "finisher",
+            MAP.finisher,
+            Arc::new(Mutex::new(Finisher::new(outcome))),
+        )?;
         board.map("rtc", MAP.rtc, rtc.clone())?;
         board.map("clint", MAP.clint, aclint.clone())?;
-        board.map("sswi", MAP.sswi, Arc::new(Mutex::new(Sswi::new(wire(irq::SSI).collect()))))?;
-        board.map("plic", MAP.plic, Arc::new(Mutex::new(PlicDevice::new(plic.clone()))))?;
+        board.map(
+            "sswi",
+            MAP.sswi,
+            Arc::new(Mutex::new(Sswi::new(wire(irq::SSI).collect()))),
+        )?;
+        board.map(
+            "plic",
+            MAP.plic,
+            Arc::new(Mutex::new(PlicDevice::new(plic.clone()))),
+        )?;
         board.map("uart", MAP.uart, uart.clone())?;
 
         let interface = match config.machine.virtio_mmio {
@@ -204,7 +228,8 @@ impl Board {
                 }
                 Some(Slot::Console(ports)) => {
                     let console = Console::new(ports);
-                    let console = VirtioMmio::new(interface, console, ram.clone(), irq, doorbell(n));
+                    let console =
+                        VirtioMmio::new(interface, console, ram.clone(), irq, doorbell(n));
                     let console = Arc::new(Mutex::new(console));
                     board.map_slot("virtio-console", n, console.clone())?;
                     board.consoles.push((n, console));
@@ -216,9 +241,25 @@ impl Board {
                 }
             }
         }
-        let Builder { bus, devices, disks, consoles, slots } = board;
+        let Builder {
+            bus,
+            devices,
+            disks,
+            consoles,
+            slots,
+        } = board;
         let timed = vec![aclint, rtc];
-        Ok(Self { bus: Arc::new(bus), lines, timebase, uart, disks, consoles, slots, timed, devices })
+        Ok(Self {
+            bus: Arc::new(bus),
+            lines,
+            timebase,
+            uart,
+            disks,
+            consoles,
+            slots,
+            timed,
+            devices,
+        })
     }
 
     /// Guest RAM.
@@ -239,7 +280,13 @@ struct Builder {
 impl Builder {
     fn new(ram: Arc<Ram>) -> Self {
         let (devices, disks, consoles, slots) = Default::default();
-        Self { bus: Bus::new(ram), devices, disks, consoles, slots }
+        Self {
+            bus: Bus::new(ram),
+            devices,
+            disks,
+            consoles,
+            slots,
+        }
     }
 
     fn map(
