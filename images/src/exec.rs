@@ -18,7 +18,10 @@ pub const ERR_PORT: &str = "isoform.err";
 pub const STATUS_PORT: &str = "isoform.status";
 /// What belongs on the kernel's command line besides, to keep the console quiet
 /// and the boot short.
-pub const EXEC_APPEND: &str = "quiet";
+///
+/// A kernel that panics resets the machine at once, which ends the run: nobody is
+/// there to look at it.
+pub const EXEC_APPEND: &str = "quiet panic=-1";
 
 /// A cpio archive to append to an image's initrd; the initrd's length is a
 /// multiple of four, so nothing goes between.
