@@ -61,6 +61,8 @@ fn main() -> ExitCode {
 fn child(role: &str) -> ExitCode {
     let (send, events) = channel();
     let info = || "two harts\nall asleep".to_owned();
+    // The console lets go of its end when input ends; the child goes on.
+    let _listening = send.clone();
     let callback = move |event| send.send(event).expect("the child still listens");
     let console = Console::open(&SerialSpec::Stdio, callback, info).expect("a console");
     let output = console.output();
