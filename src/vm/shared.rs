@@ -4,6 +4,7 @@ use super::event::{End, Event, Poster};
 use crate::boot::sbi::{self, HartStatus, Reset};
 use isoform_core::{Device, Requests, Size};
 use isoform_devices::uart::Uart;
+use isoform_devices::uart::spec::{LSR, Lsr, RBR_THR_DLL};
 use isoform_riscv::{Lines, Priv, TimerService, irq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -193,11 +194,6 @@ impl Shared {
     }
 }
 
-/// Offsets of the 16550A's registers, and its line status bit "data ready".
-const RBR_THR: u64 = 0;
-const LSR: u64 = 5;
-const LSR_DR: u64 = 1;
-
 /// The built-in firmware's view. Its console is the serial port, driven as any
 /// firmware would.
 impl sbi::Machine for Shared {
@@ -254,19 +250,22 @@ impl sbi::Machine for Shared {
         let mut uart = lock(&self.uart);
         for byte in bytes {
             // The port answers every byte-wide access at this offset.
-            let _ = uart.write(RBR_THR, Size::B1, (*byte).into());
+            let _ = uart.write(RBR_THR_DLL, Size::B1, (*byte).into());
         }
     }
 
     fn console_read(&self, bytes: &mut [u8]) -> usize {
         let mut uart = lock(&self.uart);
-        let ready = |u: &mut Uart| u.read(LSR, Size::B1).is_ok_and(|v| v & LSR_DR != 0);
+        let ready = |u: &mut Uart| {
+            u.read(LSR, Size::B1)
+                .is_ok_and(|v| v & u64::from(Lsr::DR.bits()) != 0)
+        };
         let mut n = 0;
         for byte in bytes {
             if !ready(&mut uart) {
                 break;
             }
-            let Ok(value) = uart.read(RBR_THR, Size::B1) else {
+            let Ok(value) = uart.read(RBR_THR_DLL, Size::B1) else {
                 break;
             };
             *byte = value as u8;

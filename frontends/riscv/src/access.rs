@@ -10,16 +10,6 @@ use crate::trap::{Cause, Trap};
 use isoform_core::{AmoOp, MemTy, Size};
 use isoform_memory::PAGE;
 
-/// An access that is answered by no RAM and no device, or not in this size.
-fn access_fault(access: Access, va: u64) -> Trap {
-    let cause = match access {
-        Access::Fetch => Cause::InstructionAccess,
-        Access::Load => Cause::LoadAccess,
-        Access::Store => Cause::StoreAccess,
-    };
-    Trap::new(cause, va)
-}
-
 fn is_aligned(va: u64, size: Size) -> bool {
     va & (size.bytes() - 1) == 0
 }
@@ -40,7 +30,7 @@ impl Hart {
         let value = self
             .bus
             .read(gpa, ty.size)
-            .map_err(|_| access_fault(Access::Load, va))?;
+            .map_err(|_| Access::Load.access_fault(va))?;
         Ok(ty.extend(value))
     }
 
@@ -57,7 +47,7 @@ impl Hart {
         self.unit_end = true;
         self.bus
             .write(gpa, size, value)
-            .map_err(|_| access_fault(Access::Store, va))
+            .map_err(|_| Access::Store.access_fault(va))
     }
 
     /// The parts of a misaligned access, a page each: guest-physical address and
@@ -70,7 +60,7 @@ impl Hart {
             let ends = (self.ram.page_index(gpa), self.ram.page_index(gpa + len - 1));
             match ends {
                 (Some(_), Some(_)) => Ok((gpa, len as usize)),
-                _ => Err(access_fault(access, va)),
+                _ => Err(access.access_fault(va)),
             }
         };
         let low = part(va, first)?;
@@ -89,7 +79,7 @@ impl Hart {
             .ram
             .read(low, a)
             .and_then(|()| self.ram.read(high, b.get_mut(..m)?));
-        read.ok_or(access_fault(Access::Load, va))?;
+        read.ok_or(Access::Load.access_fault(va))?;
         Ok(ty.extend(u64::from_le_bytes(bytes)))
     }
 
@@ -101,7 +91,7 @@ impl Hart {
             .ram
             .write(low, a)
             .and_then(|()| self.ram.write(high, b.get(..m)?));
-        written.ok_or(access_fault(Access::Store, va))
+        written.ok_or(Access::Store.access_fault(va))
     }
 
     /// Gets the page of an atomic access into the TLB for writing, then does it there.
@@ -125,13 +115,13 @@ impl Hart {
             let page = self
                 .ram
                 .page_index(gpa)
-                .ok_or(access_fault(Access::Store, va))?;
+                .ok_or(Access::Store.access_fault(va))?;
             if self.ram.code().is_tracked(page) {
                 self.ram.code().bump(page);
                 self.translate(va, bytes, Access::Store)?;
             }
         }
-        Err(access_fault(Access::Store, va))
+        Err(Access::Store.access_fault(va))
     }
 
     pub(crate) fn amo(&mut self, op: AmoOp, va: u64, size: Size, value: u64) -> Result<u64, Trap> {
@@ -170,7 +160,7 @@ impl Hart {
                 let gpa = self.translate(va, size.bytes(), Access::Load)?.gpa;
                 self.ram
                     .load(gpa, size)
-                    .ok_or(access_fault(Access::Load, va))?
+                    .ok_or(Access::Load.access_fault(va))?
             }
         };
         let bytes = size.bytes() as u8;
