@@ -38,7 +38,9 @@ pub enum BackendChoice {
     /// The fastest that works here.
     #[default]
     Auto,
-    /// The interpreter.
+    /// The translator: warm code runs as host code.
+    Jit,
+    /// The interpreter alone.
     Interp,
 }
 
@@ -135,6 +137,8 @@ pub struct MachineConfig {
     pub cpu: CpuOptions,
     /// What executes guest instructions.
     pub backend: BackendChoice,
+    /// Bytes of translated code kept.
+    pub code_cache: usize,
     /// What makes guest time pass.
     pub clock: ClockChoice,
     /// A shell command to run in the guest (`--exec`); its output comes on ports
@@ -162,6 +166,7 @@ impl Default for MachineConfig {
             machine: MachineOptions::default(),
             cpu: CpuOptions::default(),
             backend: BackendChoice::default(),
+            code_cache: size::CODE_CACHE,
             clock: ClockChoice::default(),
             exec: None,
             reboot: true,

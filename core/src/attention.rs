@@ -63,6 +63,11 @@ impl Attention {
         self.word.load(Ordering::SeqCst) != 0
     }
 
+    /// Address of the word, for generated code to poll: 32 bits, 0 where nothing is asked.
+    pub fn word_address(&self) -> usize {
+        self.word.as_ptr() as usize
+    }
+
     /// Takes what is asked, leaving nothing. Say [`Attention::served`] afterwards.
     pub fn take(&self) -> Requests {
         self.serving.fetch_add(1, Ordering::SeqCst);

@@ -22,7 +22,7 @@ pub trait Guest: Sized + 'static {
     /// An exception to be delivered to the guest.
     type Trap: Copy + std::fmt::Debug;
     /// All that semantics specialise on beside the instruction itself.
-    type Mode: Copy + PartialEq + std::fmt::Debug;
+    type Mode: Copy + Eq + std::hash::Hash + Send + std::fmt::Debug;
 
     /// How the architecture is named on the command line.
     const NAME: &'static str;

@@ -10,6 +10,7 @@
 //! * [`attention`]: how other threads get a running vCPU to stop.
 //! * [`device`], [`irq`], [`clock`]: the machine's side.
 //! * [`saved`]: versioned state, from the day it is written.
+//! * [`translate`]: where generated code finds a vCPU's state.
 //!
 //! Invariant: no `unsafe`, and no dependency on any other crate of the project.
 
@@ -21,6 +22,7 @@ pub mod guest;
 pub mod irq;
 pub mod ops;
 pub mod saved;
+pub mod translate;
 
 pub use attention::{Attention, Requests};
 pub use clock::Clock;
@@ -30,3 +32,4 @@ pub use guest::{Guest, PageId};
 pub use irq::{IrqLine, IrqSink};
 pub use ops::{AmoOp, Cond, FReg, Helper, Insn, MemTy, Ops, Order, Reg, Size, Width};
 pub use saved::{RestoreError, Saved};
+pub use translate::{Layout, MemOp, Scratch, TlbLayout, Translate};

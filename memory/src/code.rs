@@ -21,6 +21,8 @@ const TRACKED: u32 = 1 << 31;
 pub struct CodePages {
     /// Bit 31: tracked. Below: the version, wrapping.
     words: Arc<Box<[AtomicU32]>>,
+    /// Versions changed so far.
+    changes: Arc<AtomicU64>,
 }
 
 impl CodePages {
@@ -28,6 +30,7 @@ impl CodePages {
     pub(crate) fn new(pages: usize) -> Self {
         Self {
             words: bytemuck::zeroed_slice_box::<AtomicU32>(pages).into(),
+            changes: Arc::default(),
         }
     }
 
@@ -40,6 +43,11 @@ impl CodePages {
     pub fn version(&self, page: usize) -> u32 {
         self.word(page)
             .map_or(0, |w| w.load(Ordering::Acquire) & !TRACKED)
+    }
+
+    /// How often any version changed: the same number twice, the same code.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
     }
 
     /// Whether writes to the page must take the slow path.
@@ -77,6 +85,7 @@ impl CodePages {
             let bumped = |v: u32| Some(v.wrapping_add(1) & !TRACKED);
             // The closure always gives a value, so the update cannot fail.
             let _ = w.fetch_update(Ordering::SeqCst, Ordering::SeqCst, bumped);
+            self.changes.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
@@ -153,6 +162,12 @@ impl WriteEpoch {
     /// The latest request.
     fn now(&self) -> u64 {
         self.now.load(Ordering::SeqCst)
+    }
+
+    /// The latest request, where not all other vCPUs have served it.
+    pub fn unsettled(&self, me: usize) -> Option<u64> {
+        let epoch = self.now();
+        (!self.settled(me, epoch)).then_some(epoch)
     }
 
     /// vCPU `me` drops its write entries for tracked pages by calling `drop`.

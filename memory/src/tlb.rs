@@ -10,7 +10,8 @@
 
 use crate::PAGE;
 use crate::ram::{self, Ram};
-use isoform_core::{AmoOp, Size};
+use isoform_core::{AmoOp, Size, TlbLayout};
+use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -83,6 +84,8 @@ const NO_FETCH: FetchEntry = FetchEntry {
 #[derive(Debug)]
 struct Space {
     id: SpaceId,
+    /// Never the same again once anything was dropped.
+    token: u64,
     used: u64,
     /// Size of the largest mapping that an entry came from, as log2.
     largest: u8,
@@ -98,6 +101,7 @@ impl Space {
         );
         Self {
             id,
+            token: 0,
             used: 0,
             largest: 12,
             data,
@@ -106,12 +110,14 @@ impl Space {
     }
 
     fn flush(&mut self) {
+        self.token = 0;
         self.data.fill(NO_ENTRY);
         self.fetch.fill(NO_FETCH);
         self.largest = 12;
     }
 
     fn flush_page(&mut self, va: u64) {
+        self.token = 0;
         if self.largest == 12 {
             let entry = &mut self.data[index(va)];
             if entry.read == va & !(PAGE - 1) || entry.write == va & !(PAGE - 1) {
@@ -165,6 +171,8 @@ pub struct Tlb {
     current: Space,
     kept: Vec<Space>,
     clock: u64,
+    /// The last token given to a space.
+    tokens: u64,
     /// A bit per guest-physical page, by its low bits: no entry gives write permission
     /// to pages whose bit is clear.
     written: Box<[u64; WRITTEN / 64]>,
@@ -187,6 +195,7 @@ impl Tlb {
             current: Space::new(SpaceId::default()),
             kept: Vec::new(),
             clock: 0,
+            tokens: 0,
             written: Box::new([0; WRITTEN / 64]),
         }
     }
@@ -214,6 +223,31 @@ impl Tlb {
             std::mem::swap(&mut self.current, space);
         }
     }
+
+    /// A number that names the translations of the current space: while it is the same,
+    /// no translation was dropped or replaced. Never 0.
+    pub fn token(&mut self) -> u64 {
+        if self.current.token == 0 {
+            self.tokens += 1;
+            self.current.token = self.tokens;
+        }
+        self.current.token
+    }
+
+    /// Gives every space a new token: what its addresses lead to changed its content.
+    pub fn renew_tokens(&mut self) {
+        self.spaces().for_each(|space| space.token = 0);
+    }
+
+    /// Where generated code finds the current table, from the address of the TLB.
+    pub const LAYOUT: TlbLayout = TlbLayout {
+        table: offset_of!(Tlb, current) + offset_of!(Space, data),
+        log_entries: ENTRIES.ilog2(),
+        log_entry: size_of::<Entry>().ilog2(),
+        read: offset_of!(Entry, read),
+        write: offset_of!(Entry, write),
+        addend: offset_of!(Entry, addend),
+    };
 
     /// Host address of an access that hits for loads.
     #[inline(always)]

@@ -62,6 +62,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         machine: args.machine,
         cpu: args.cpu.clone(),
         backend: args.backend,
+        code_cache: args.code_cache,
         clock: args.clock,
         exec: args
             .exec

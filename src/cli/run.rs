@@ -94,6 +94,10 @@ pub(super) struct Args {
     /// What executes the guest
     #[arg(long, value_enum, default_value_t, value_name = "BACKEND", help_heading = RUN)]
     pub(super) backend: BackendChoice,
+    /// Bytes of translated code kept
+    #[arg(long, value_name = "SIZE", default_value = "128M",
+          value_parser = config::size::code_cache, help_heading = RUN)]
+    pub(super) code_cache: usize,
     /// What makes time pass: host, or insn[,seed=N] for runs that repeat bit for
     /// bit
     #[arg(long, value_name = "CLOCK", default_value = "host",

@@ -4,6 +4,10 @@
 pub const MIN_MEMORY: u64 = 16 << 20;
 /// Most memory a machine can have, bytes.
 pub const MAX_MEMORY: u64 = 64 << 30;
+/// Bytes of translated code kept, if nothing else is said.
+pub const CODE_CACHE: usize = 128 << 20;
+/// Least and most, bytes: room for a few regions, and what near jumps reach.
+const CODE_CACHES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 30;
 /// Memory comes in pages of this size, bytes.
 const PAGE: u64 = 4096;
 
@@ -31,6 +35,17 @@ pub fn bytes(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|n| n.checked_mul(1 << shift))
         .ok_or_else(|| "that is more than 64 bits can count".to_owned())
+}
+
+/// Reads the size of the code cache.
+///
+/// # Errors
+/// What [`bytes`] refuses, less than 1 MiB, more than 1 GiB.
+pub fn code_cache(text: &str) -> Result<usize, String> {
+    let size = bytes(text)?;
+    let fits = CODE_CACHES.contains(&size).then(|| usize::try_from(size).ok());
+    fits.flatten()
+        .ok_or_else(|| "the code cache takes from 1M to 1G".to_owned())
 }
 
 /// Reads the size of guest memory.

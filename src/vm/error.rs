@@ -23,6 +23,9 @@ pub enum VmError {
     /// No such CPU.
     #[error("--cpu: {0}")]
     Cpu(#[from] CpuError),
+    /// There is no translator.
+    #[error("--backend jit: {0}")]
+    Translator(#[from] isoform_cranelift::TranslatorError),
     /// The board cannot be built.
     #[error(transparent)]
     Board(#[from] BoardError),

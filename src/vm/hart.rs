@@ -1,12 +1,12 @@
 //! One hart's loop, the same under both clocks: run, then do what stopped it.
 
 use super::event::{End, Event};
+use super::form::Form;
 use super::shared::{HartView, Shared, StartAt, lock};
 use crate::boot::sbi::{self, After, HartStatus};
 use crate::boot::semihosting;
 use isoform_core::Exit;
 use isoform_devices::htif::{Htif, HtifEvent};
-use isoform_interp::Interp;
 use isoform_riscv::Hart;
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +24,7 @@ pub(super) enum Next {
 /// A hart and what it runs on.
 pub(super) struct Runner {
     pub(super) hart: Hart,
-    pub(super) interp: Interp,
+    pub(super) form: Form,
     shared: Arc<Shared>,
     htif: Option<Arc<Mutex<Htif>>>,
     /// It waits for an interrupt, or is stopped.
@@ -35,10 +35,10 @@ pub(super) struct Runner {
 const HTIF_SLICE: u64 = 4096;
 
 impl Runner {
-    pub(super) fn new(hart: Hart, interp: Interp, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(hart: Hart, form: Form, shared: Arc<Shared>) -> Self {
         Self {
             hart,
-            interp,
+            form,
             shared,
             htif: None,
             next: Next::Run,
@@ -60,7 +60,7 @@ impl Runner {
             };
             let attention = self.shared.lines[self.hart.id()].attention().clone();
             attention.set_quiescent(false);
-            let exit = self.interp.run(&mut self.hart, budget);
+            let exit = self.form.run(&mut self.hart, budget);
             attention.set_quiescent(true);
             self.next = self.handle(exit);
             self.poll_htif();

@@ -5,6 +5,7 @@ use super::channel::{Channels, Failure, Full};
 use super::clock::InsnClock;
 use super::error::VmError;
 use super::event::{End, Event};
+use super::form;
 use super::hart::{Next, Runner};
 use super::insn::Agenda;
 use super::shared::{Bells, HartSlot, Nudge, Shared, Timers, lock};
@@ -19,8 +20,8 @@ use crate::config::{MachineConfig, Outcome};
 use crate::console::Console;
 use crate::disk::Worker;
 use isoform_core::Clock;
+use isoform_cranelift::Translator;
 use isoform_devices::htif::Htif;
-use isoform_interp::Interp;
 use isoform_memory::{Ram, WriteEpoch};
 use isoform_riscv::{Cpu, Hart, Wiring};
 use rand_chacha::ChaCha12Rng;
@@ -31,10 +32,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
-
-/// Bytes of decoded code kept, by all harts together. With the rest of the process it
-/// stays below the 40 MiB that a machine may take beside its guest's memory.
-const CODE_CACHE: usize = 20 << 20;
 
 /// Exit status of a program whose reader leaves: that of SIGPIPE, as shells say it.
 const READER_LEFT: u32 = 128 + 13;
@@ -66,6 +63,8 @@ pub(super) struct Machine {
     channels: Option<Channels>,
     /// The kernel's `rng-seed` and `kaslr-seed`.
     random: ChaCha12Rng,
+    /// What makes host code of the guest's.
+    pub(super) translator: Option<Arc<Translator<Hart>>>,
     /// They finish their work when the machine is dropped.
     _workers: Vec<Worker>,
     _watchdog: Option<Watchdog>,
@@ -130,7 +129,9 @@ impl Machine {
             ending: AtomicBool::new(false),
         });
         let _ = info.set((shared.clone(), board.bus.clone()));
-        let runners = harts_of(payload.start_mode(), cpu, &board, &timers, &shared);
+        let translator = form::translator(&config, &board.lines)?;
+        let new_form = |id| form::form(translator.as_ref(), id, harts);
+        let runners = harts_of(payload.start_mode(), cpu, &board, &timers, &shared, new_form);
         let Time {
             clock,
             insn,
@@ -156,6 +157,7 @@ impl Machine {
             feeds_again: false,
             channels,
             random,
+            translator,
             _workers: workers,
             _watchdog: watchdog,
         })
@@ -427,11 +429,11 @@ fn harts_of(
     board: &Board,
     timers: &Arc<Timers>,
     shared: &Arc<Shared>,
+    form: impl Fn(usize) -> form::Form,
 ) -> Vec<Runner> {
     let epoch = Arc::new(WriteEpoch::new(
         board.lines.iter().map(|l| l.attention().clone()),
     ));
-    let share = CODE_CACHE / board.lines.len().max(1);
     let runner = |(id, lines): (usize, &Arc<isoform_riscv::Lines>)| {
         let wiring = Wiring {
             bus: board.bus.clone(),
@@ -443,7 +445,7 @@ fn harts_of(
         };
         Runner::new(
             Hart::new(id, cpu, 0, wiring),
-            Interp::new(share),
+            form(id),
             shared.clone(),
         )
     };

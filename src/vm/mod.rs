@@ -10,6 +10,7 @@ mod channel;
 mod clock;
 mod error;
 mod event;
+mod form;
 mod hart;
 mod host;
 mod insn;

@@ -90,7 +90,7 @@ pub(super) fn statistics(machine: &Machine) -> String {
         elapsed.as_secs_f64()
     );
     for runner in &machine.runners {
-        let (hart, code) = (&runner.hart, runner.interp.counts());
+        let (hart, code) = (&runner.hart, runner.form.interpreter());
         let _ = writeln!(
             text,
             "hart {}: {} instructions, {} code pages decoded, {} compared",
@@ -99,6 +99,14 @@ pub(super) fn statistics(machine: &Machine) -> String {
             code.pages,
             code.revalidations
         );
+        if let Some(forms) = runner.form.translated() {
+            let share = 100.0 * forms.translated as f64 / (hart.state.icount.max(1)) as f64;
+            let _ = writeln!(
+                text,
+                "  {share:.1} % of them translated, {} entries into translated code, {} instructions handed back",
+                forms.entries, forms.bails
+            );
+        }
         for (n, name) in TRAPS {
             match hart.trap_counts().get(*n) {
                 Some(0) | None => {}
@@ -107,6 +115,18 @@ pub(super) fn statistics(machine: &Machine) -> String {
                 }
             }
         }
+    }
+    if let Some(translator) = &machine.translator {
+        let done = translator.stats();
+        let _ = writeln!(
+            text,
+            "translator: {} regions of {} instructions in {:.3} s, {} bytes of code, {} generations",
+            done.units,
+            done.instructions,
+            Duration::from_nanos(done.nanoseconds).as_secs_f64(),
+            done.bytes,
+            1 + done.generations
+        );
     }
     text.push_str("devices:\n");
     devices(&mut text, &machine.board.bus);

@@ -65,16 +65,24 @@ impl Interp {
             if left == 0 {
                 return Exit::Budget;
             }
-            left -= self.unit(guest, left.min(UNIT));
+            left -= self.unit::<_, false>(guest, left.min(UNIT));
             if let Some(exit) = guest.take_exit() {
                 return exit;
             }
         }
     }
 
+    /// Runs at most `limit` instructions (1 or more), fewer where the code comes to a
+    /// place at which it may have come round: after a jump back or to a computed
+    /// address. Gives how many were attempted. For a form that runs warm code another
+    /// way; the attention word and [`Guest::take_exit`] are the caller's to look at.
+    pub fn piece<G: Guest>(&mut self, guest: &mut G, limit: u64) -> u64 {
+        self.unit::<_, true>(guest, limit.min(UNIT))
+    }
+
     /// Runs instructions of one page until it is left, a trap is taken, the unit ends
     /// or `limit` were attempted; gives how many were.
-    fn unit<G: Guest>(&mut self, guest: &mut G, limit: u64) -> u64 {
+    fn unit<G: Guest, const ROUNDS: bool>(&mut self, guest: &mut G, limit: u64) -> u64 {
         let id = match guest.fetch_page() {
             Ok(id) => id,
             Err(trap) => {
@@ -86,13 +94,13 @@ impl Interp {
         let index = self.cache.find(guest, id, &mut self.bytes);
         let slot = ((guest.pc() & 0xfff) / G::ALIGN) as usize;
         if self.cache.is_decoded(index, slot) || self.cache.decode(guest, index, slot) {
-            return self.execute(guest, index, limit);
+            return self.execute::<_, ROUNDS>(guest, index, limit);
         }
         // It goes on in the next page, which may be another the next time.
         match guest.fetch_straddling() {
             Ok(insn) => {
                 self.cache.put(index, slot, insn);
-                let done = self.execute(guest, index, 1);
+                let done = self.execute::<_, ROUNDS>(guest, index, 1);
                 self.cache.put(index, slot, Insn::default());
                 done
             }
@@ -105,11 +113,16 @@ impl Interp {
     }
 
     /// The hot loop, in the page that the program counter lies in.
-    fn execute<G: Guest>(&mut self, guest: &mut G, index: usize, limit: u64) -> u64 {
+    fn execute<G: Guest, const ROUNDS: bool>(
+        &mut self,
+        guest: &mut G,
+        index: usize,
+        limit: u64,
+    ) -> u64 {
         let Some(code) = self.cache.code(index) else {
             return 0;
         };
-        let mut m = Machine::new(guest, limit);
+        let mut m = Machine::<_, ROUNDS>::new(guest, limit);
         // Leaving the page and reaching its end are one check.
         while let Some(insn) = code.get((m.offset() / G::ALIGN) as usize) {
             match m.step(*insn) {

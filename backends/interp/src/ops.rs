@@ -3,6 +3,10 @@
 use isoform_core::{AmoOp, Cond, Guest, Helper, Insn, MemTy, Ops, Order, Reg, Size, Width};
 use isoform_core::{FReg, ops::Effects};
 
+/// Instructions after which a unit may end where a loop may have come round: looking
+/// for another form of the code costs as much as some instructions.
+const SHORTEST: u64 = 16;
+
 /// An instruction ended early; the trap lies in [`Machine::trap`].
 pub(crate) struct Stop;
 
@@ -10,7 +14,9 @@ pub(crate) struct Stop;
 ///
 /// The program counter and the count of instructions live here while the unit runs,
 /// and are written to the state whenever somebody may look at it.
-pub(crate) struct Machine<'a, G: Guest> {
+///
+/// `ROUNDS`: the unit ends where a loop may have come round.
+pub(crate) struct Machine<'a, G: Guest, const ROUNDS: bool> {
     guest: &'a mut G,
     /// Address of the page.
     page: u64,
@@ -27,7 +33,7 @@ pub(crate) struct Machine<'a, G: Guest> {
     trap: Option<G::Trap>,
 }
 
-impl<'a, G: Guest> Machine<'a, G> {
+impl<'a, G: Guest, const ROUNDS: bool> Machine<'a, G, ROUNDS> {
     /// At the guest's program counter, for at most `limit` instructions (1 or more).
     #[inline(always)]
     pub(crate) fn new(guest: &'a mut G, limit: u64) -> Self {
@@ -84,6 +90,14 @@ impl<'a, G: Guest> Machine<'a, G> {
     fn end_unit(&mut self) {
         self.limit -= self.left - 1;
         self.left = 1;
+    }
+
+    /// A loop may have come round.
+    #[inline(always)]
+    fn round(&mut self) {
+        if self.limit - self.left >= SHORTEST {
+            self.end_unit();
+        }
     }
 
     /// Where the unit stands, for somebody who writes it to the state.
@@ -171,7 +185,7 @@ macro_rules! by_width {
     };
 }
 
-impl<G: Guest> Ops for Machine<'_, G> {
+impl<G: Guest, const ROUNDS: bool> Ops for Machine<'_, G, ROUNDS> {
     type Guest = G;
     type V = u64;
     type F = u64;
@@ -400,10 +414,16 @@ impl<G: Guest> Ops for Machine<'_, G> {
     #[inline(always)]
     fn jump(&mut self, offset: i64) {
         self.next = self.offset.wrapping_add(offset as u64);
+        if ROUNDS && offset <= 0 {
+            self.round();
+        }
     }
     #[inline(always)]
     fn jump_to(&mut self, target: u64) {
         self.next = target.wrapping_sub(self.page);
+        if ROUNDS {
+            self.round();
+        }
     }
     #[inline(always)]
     fn trap(&mut self, trap: G::Trap) -> Result<(), Stop> {

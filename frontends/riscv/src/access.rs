@@ -71,7 +71,7 @@ impl Hart {
         Ok([low, high])
     }
 
-    fn load_misaligned(&mut self, va: u64, ty: MemTy) -> Result<u64, Trap> {
+    pub(crate) fn load_misaligned(&mut self, va: u64, ty: MemTy) -> Result<u64, Trap> {
         let [(low, n), (high, m)] = self.parts(va, ty.size, Access::Load)?;
         let mut bytes = [0; 8];
         let (a, b) = bytes.split_at_mut(n);
@@ -83,7 +83,7 @@ impl Hart {
         Ok(ty.extend(u64::from_le_bytes(bytes)))
     }
 
-    fn store_misaligned(&mut self, va: u64, size: Size, value: u64) -> Result<(), Trap> {
+    pub(crate) fn store_misaligned(&mut self, va: u64, size: Size, value: u64) -> Result<(), Trap> {
         let [(low, n), (high, m)] = self.parts(va, size, Access::Store)?;
         let bytes = value.to_le_bytes();
         let (a, b) = bytes.split_at(n);

@@ -4,13 +4,13 @@ use crate::ext::Cpu;
 use crate::lines::{Lines, Timebase, TimerService};
 use crate::pmp::Rules;
 use crate::state::{Priv, State};
-use isoform_core::Exit;
+use isoform_core::{Exit, Scratch};
 use isoform_memory::{Bus, Ram, Tlb, WriteEpoch};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What semantics specialise on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mode {
     /// The privilege mode.
     pub privilege: Priv,
@@ -66,6 +66,11 @@ pub struct Hart {
     pub(crate) unsettled: BTreeMap<u64, u64>,
     /// Exceptions and interrupts taken, by cause; interrupts from 32 on.
     pub(crate) trap_counts: [u64; 64],
+    /// What generated code keeps.
+    pub(crate) scratch: Scratch,
+    /// Changes of code pages ([`isoform_memory::CodePages::changes`]) as of the last
+    /// instruction fence.
+    pub(crate) code_changes: u64,
 }
 
 impl Hart {
@@ -104,6 +109,8 @@ impl Hart {
             exit: None,
             unsettled: BTreeMap::new(),
             trap_counts: [0; 64],
+            scratch: Scratch::default(),
+            code_changes: 0,
         };
         hart.refresh();
         hart

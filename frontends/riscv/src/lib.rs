@@ -3,7 +3,7 @@
 //! * [`table`]: one line an instruction form; decoder, executor, disassembler and
 //!   test generator come from it. What an instruction means is in `sem`.
 //! * [`Hart`]: the canonical [`State`] with its view of the machine; `guest` is how
-//!   backends see it, `access` its loads and stores.
+//!   backends see it, `translate` how generated code does, `access` its loads and stores.
 //! * [`csr`], `system`: control and status registers, and instructions that act on
 //!   the machine. [`trap`]: exceptions and interrupts. `mmu`, `pmp`: who may access
 //!   what.
@@ -39,6 +39,7 @@ mod system;
 pub mod table;
 #[cfg(test)]
 mod testing;
+mod translate;
 pub mod trap;
 
 pub use ext::{Cpu, CpuError, Ext, ExtSet};

@@ -52,6 +52,8 @@ impl Saved for Hart {
             exit: _,
             // Statistics.
             trap_counts: _,
+            scratch: _,
+            code_changes: _,
         } = self;
         SavedHart {
             id: *id as u64,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A privilege mode (Priv. 1.2), with its encoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Priv {
     /// User.

@@ -1,0 +1,94 @@
+//! Memory for generated code: one memfd, mapped twice, writable at one place and
+//! executable at the other, so that no page is ever both (W^X).
+
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use std::ptr::NonNull;
+
+/// What code is aligned to.
+const ALIGN: usize = 16;
+
+/// The two mappings. Bytes are handed out from the start on, and all at once anew.
+pub(crate) struct Arena {
+    writable: Mapping,
+    executable: Mapping,
+    used: usize,
+}
+
+struct Mapping {
+    start: NonNull<u8>,
+    size: usize,
+}
+
+#[expect(unsafe_code, reason = "a mapping is owned like a Vec")]
+// SAFETY: the mapping is owned by this value alone, and is process-wide.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    fn new(fd: &impl std::os::fd::AsFd, size: usize, prot: ProtFlags) -> rustix::io::Result<Self> {
+        // SAFETY: a fresh mapping at an address of the kernel's choice.
+        #[expect(unsafe_code, reason = "mmap is unsafe by nature")]
+        let start = unsafe { mmap(std::ptr::null_mut(), size, prot, MapFlags::SHARED, fd, 0)? };
+        let start = NonNull::new(start.cast()).ok_or(rustix::io::Errno::NOMEM)?;
+        Ok(Self { start, size })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and nobody uses it any more.
+        #[expect(unsafe_code, reason = "munmap is unsafe by nature")]
+        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.size) };
+        if let Err(e) = unmapped {
+            log::warn!("the code cache is not given back: {e}");
+        }
+    }
+}
+
+impl Arena {
+    /// Room for `size` bytes of code; they cost memory only once used.
+    pub(crate) fn new(size: usize) -> std::io::Result<Self> {
+        let size = size.next_multiple_of(4096);
+        let fd = memfd_create("isoform-code", MemfdFlags::CLOEXEC)?;
+        ftruncate(&fd, size as u64)?;
+        Ok(Self {
+            writable: Mapping::new(&fd, size, ProtFlags::READ | ProtFlags::WRITE)?,
+            executable: Mapping::new(&fd, size, ProtFlags::READ | ProtFlags::EXEC)?,
+            used: 0,
+        })
+    }
+
+    /// Bytes in use.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// The address at which the next code will be executed.
+    pub(crate) fn next(&self) -> usize {
+        self.executable.start.as_ptr() as usize + self.used
+    }
+
+    /// Copies code in; the address to execute it at, which [`Arena::next`] told. `None`
+    /// where there is no room.
+    pub(crate) fn put(&mut self, code: &[u8]) -> Option<usize> {
+        let room = self.writable.size - self.used;
+        if code.len() > room {
+            return None;
+        }
+        let at = self.next();
+        // SAFETY: `used + len` is within the mapping, and no code lies there: nobody
+        // executes from behind `used`.
+        #[expect(unsafe_code, reason = "code is written through a raw address")]
+        unsafe {
+            let to = self.writable.start.as_ptr().add(self.used);
+            to.copy_from_nonoverlapping(code.as_ptr(), code.len());
+        }
+        self.used += code.len().next_multiple_of(ALIGN).min(room);
+        Some(at)
+    }
+
+    /// Forgets all code behind the first `used` bytes. Nobody executes it any more.
+    pub(crate) fn rewind(&mut self, used: usize) {
+        self.used = used;
+    }
+}

@@ -1,0 +1,184 @@
+//! From a region to host code: Cranelift, and the arena that the code lies in.
+
+use crate::abi::{self, STUBS, Stub};
+use crate::arena::Arena;
+use crate::call::Helpers;
+use crate::emit;
+use crate::region::Region;
+use crate::TranslatorError;
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{ExternalName, Function};
+use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{Context, FinalizedRelocTarget};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use isoform_core::Translate;
+use std::marker::PhantomData;
+
+/// Why a region has no code.
+pub(crate) enum Refused {
+    /// The arena is full.
+    Full,
+    /// Cranelift does not take it.
+    Unsupported(String),
+}
+
+/// A compiler with its arena.
+pub(crate) struct Compiler<G: Translate> {
+    isa: OwnedTargetIsa,
+    context: Context,
+    builder: FunctionBuilderContext,
+    arena: Arena,
+    stubs: [usize; STUBS.len()],
+    /// Bytes of the arena that the stubs take.
+    fixed: usize,
+    guest: PhantomData<fn(&mut G)>,
+}
+
+fn target() -> Result<OwnedTargetIsa, TranslatorError> {
+    let unsupported = |reason: String| TranslatorError::Host(reason);
+    let mut flags = settings::builder();
+    let options = [
+        ("opt_level", "speed"),
+        // Units end by tail calls, which need them.
+        ("preserve_frame_pointers", "true"),
+        // No stack is walked, and none of it is large.
+        ("unwind_info", "false"),
+        ("enable_probestack", "false"),
+        // The guest's own code decides what it speculates about.
+        ("enable_heap_access_spectre_mitigation", "false"),
+        ("enable_table_access_spectre_mitigation", "false"),
+        ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+    ];
+    for (name, value) in options {
+        flags
+            .set(name, value)
+            .map_err(|e| unsupported(e.to_string()))?;
+    }
+    let builder = cranelift_native::builder().map_err(|e| unsupported(e.to_string()))?;
+    builder
+        .finish(settings::Flags::new(flags))
+        .map_err(|e| unsupported(e.to_string()))
+}
+
+impl<G: Translate> Compiler<G> {
+    /// A compiler whose code takes at most `size` bytes.
+    pub(crate) fn new(size: usize) -> Result<Self, TranslatorError> {
+        let isa = target()?;
+        if !cfg!(target_arch = "x86_64") {
+            // Code would have to be made visible to the other processors' fetches.
+            let reason = "translated code is published on x86-64 hosts only";
+            return Err(TranslatorError::Host(reason.into()));
+        }
+        let arena = Arena::new(size).map_err(TranslatorError::Memory)?;
+        let mut this = Self {
+            isa,
+            context: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            arena,
+            stubs: [0; STUBS.len()],
+            fixed: 0,
+            guest: PhantomData,
+        };
+        this.make_stubs()?;
+        Ok(this)
+    }
+
+    fn make_stubs(&mut self) -> Result<(), TranslatorError> {
+        let host = self.host_convention();
+        for stub in STUBS {
+            let fill = |b: &mut FunctionBuilder<'_>| abi::stub::<G>(b, stub, host);
+            let made = self.make(abi::stub_function(stub, host), fill);
+            let address = made.map_err(|refused| match refused {
+                Refused::Full => TranslatorError::Host("the code cache is too small".into()),
+                Refused::Unsupported(reason) => TranslatorError::Host(reason),
+            })?;
+            self.stubs[stub as usize] = address;
+        }
+        self.fixed = self.arena.used();
+        Ok(())
+    }
+
+    fn host_convention(&self) -> CallConv {
+        self.isa.default_call_conv()
+    }
+
+    /// The address of the stub that leads into a unit.
+    pub(crate) fn enter(&self) -> usize {
+        self.stubs[Stub::Enter as usize]
+    }
+
+    /// Bytes of code.
+    pub(crate) fn used(&self) -> usize {
+        self.arena.used()
+    }
+
+    /// Forgets all units. Nobody executes any.
+    pub(crate) fn rewind(&mut self) {
+        self.arena.rewind(self.fixed);
+    }
+
+    /// Compiles a region; where its code begins.
+    pub(crate) fn region(
+        &mut self,
+        helpers: &Helpers<G>,
+        region: &Region,
+        mode: G::Mode,
+    ) -> Result<usize, Refused> {
+        self.make(emit::unit_function(), |b| {
+            emit::region(b, helpers, region, mode);
+        })
+    }
+
+    fn make(
+        &mut self,
+        function: Function,
+        fill: impl FnOnce(&mut FunctionBuilder<'_>),
+    ) -> Result<usize, Refused> {
+        self.context.clear();
+        self.context.func = function;
+        let mut b = FunctionBuilder::new(&mut self.context.func, &mut self.builder);
+        fill(&mut b);
+        b.finalize(self.isa.frontend_config());
+        let mut control = ControlPlane::default();
+        if let Err(e) = self.context.compile(&*self.isa, &mut control) {
+            return Err(Refused::Unsupported(format!("{:?}", e.inner)));
+        }
+        let Some(compiled) = self.context.compiled_code() else {
+            return Err(Refused::Unsupported("no code".into()));
+        };
+        let mut code = compiled.buffer.data().to_vec();
+        for reloc in compiled.buffer.relocs() {
+            let stub = self.stub_named(&reloc.target);
+            let stub = stub.ok_or_else(|| Refused::Unsupported(format!("{reloc:?}")))?;
+            let at = self.arena.next() + reloc.offset as usize;
+            let distance = (stub as i64).wrapping_add(reloc.addend) - at as i64;
+            patch(&mut code, reloc.offset as usize, reloc.kind, distance)
+                .ok_or_else(|| Refused::Unsupported(format!("{reloc:?}")))?;
+        }
+        self.arena.put(&code).ok_or(Refused::Full)
+    }
+
+    /// The address of the stub that a relocation names.
+    fn stub_named(&self, target: &FinalizedRelocTarget) -> Option<usize> {
+        let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = target else {
+            return None;
+        };
+        let name = &self.context.func.params.user_named_funcs()[*name];
+        self.stubs.get(name.index as usize).copied()
+    }
+}
+
+/// Writes a distance within the arena into code.
+fn patch(code: &mut [u8], offset: usize, kind: Reloc, distance: i64) -> Option<()> {
+    match kind {
+        Reloc::X86CallPCRel4 | Reloc::X86PCRel4 => {
+            let distance = i32::try_from(distance).ok()?;
+            let place = code.get_mut(offset..offset + 4)?;
+            place.copy_from_slice(&distance.to_le_bytes());
+            Some(())
+        }
+        _ => None,
+    }
+}

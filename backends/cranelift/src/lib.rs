@@ -1,0 +1,36 @@
+//! The translator: instruction semantics as host code, by Cranelift.
+//!
+//! Code is interpreted until it is warm; then the region that begins there is
+//! translated in the background, and from then on run as host code. A vCPU never
+//! waits for a compiler.
+//!
+//! * [`Translator`]: one per machine: the code cache and the thread that compiles.
+//! * [`Jit`]: one per vCPU: its run loop, its interpreter, its table of jump targets.
+//! * `scan`, `region`: what instructions do, and which are translated together.
+//! * `ops`, `emit`: the vocabulary on CLIF values, and the code around it.
+//! * `abi`, `call`: how generated code calls and is called.
+//! * `compile`, `arena`, `code`: from CLIF to published code.
+//!
+//! Generated code does the common case of each instruction: what faults, reaches a
+//! device or always traps is left to the interpreter, which executes that instruction
+//! from the state of before it. So traps are precise, and equal in both forms.
+//!
+//! It knows no guest by name. `unsafe` lies where code is written (`arena`), entered
+//! (`enter`) and calls back (`call`); all of it rests on the code being Cranelift's,
+//! made from the semantics of a guest.
+
+mod abi;
+mod arena;
+mod call;
+mod code;
+mod compile;
+mod emit;
+mod jumps;
+mod ops;
+mod region;
+mod run;
+mod scan;
+mod translator;
+
+pub use run::{Counts, Jit};
+pub use translator::{Translator, TranslatorError, TranslatorStats};

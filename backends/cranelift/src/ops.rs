@@ -1,0 +1,277 @@
+//! The vocabulary of semantics, on CLIF values.
+
+use crate::emit::Emitter;
+use crate::scan::{Flow, ends};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I8, I16, I32, I64};
+use cranelift_codegen::ir::{InstBuilder, Type, Value};
+use isoform_core::{AmoOp, Cond, FReg, Helper, MemOp, MemTy, Ops, Order, Reg, Size, Translate};
+use isoform_core::{Guest, Width};
+use std::convert::Infallible;
+
+fn int(size: Size) -> Type {
+    match size {
+        Size::B1 => I8,
+        Size::B2 => I16,
+        Size::B4 => I32,
+        Size::B8 => I64,
+    }
+}
+
+fn condition(c: Cond) -> IntCC {
+    match c {
+        Cond::Eq => IntCC::Equal,
+        Cond::Ne => IntCC::NotEqual,
+        Cond::Lt => IntCC::SignedLessThan,
+        Cond::Ge => IntCC::SignedGreaterThanOrEqual,
+        Cond::Ltu => IntCC::UnsignedLessThan,
+        Cond::Geu => IntCC::UnsignedGreaterThanOrEqual,
+    }
+}
+
+impl<G: Translate> Emitter<'_, '_, G> {
+    /// The value as wide as the operation.
+    fn narrow(&mut self, w: Width, v: Value) -> Value {
+        match w {
+            Width::W32 => self.b.ins().ireduce(I32, v),
+            Width::W64 => v,
+        }
+    }
+
+    /// The result of an operation as 64 bits: words are sign-extended.
+    fn widen(&mut self, w: Width, v: Value) -> Value {
+        match w {
+            Width::W32 => self.b.ins().sextend(I64, v),
+            Width::W64 => v,
+        }
+    }
+}
+
+/// Operations of one CLIF instruction on two operands, by width.
+macro_rules! binary {
+    ($( $name:ident $op:ident; )*) => { $(
+        #[inline(never)]
+        fn $name(&mut self, w: Width, a: Value, b: Value) -> Value {
+            let (a, b) = (self.narrow(w, a), self.narrow(w, b));
+            let value = self.b.ins().$op(a, b);
+            self.widen(w, value)
+        }
+    )* };
+}
+
+/// Operations of one CLIF instruction on 64-bit operands.
+macro_rules! wide {
+    ($( $name:ident($($arg:ident),*) $op:ident; )*) => { $(
+        #[inline(never)]
+        fn $name(&mut self, $($arg: Value),*) -> Value {
+            self.b.ins().$op($($arg),*)
+        }
+    )* };
+}
+
+/// Counts, which are never negative.
+macro_rules! counts {
+    ($( $name:ident $op:ident; )*) => { $(
+        #[inline(never)]
+        fn $name(&mut self, w: Width, a: Value) -> Value {
+            let a = self.narrow(w, a);
+            let value = self.b.ins().$op(a);
+            self.widen(w, value)
+        }
+    )* };
+}
+
+impl<G: Translate> Ops for Emitter<'_, '_, G> {
+    type Guest = G;
+    type V = Value;
+    /// The bits, as an integer.
+    type F = Value;
+    type Exit = Infallible;
+
+    fn mode(&self) -> <G as Guest>::Mode {
+        self.mode
+    }
+
+    fn imm(&mut self, value: u64) -> Value {
+        self.b.ins().iconst(I64, value as i64)
+    }
+
+    fn pc_rel(&mut self, offset: i64) -> Value {
+        let at = self.at.wrapping_add(offset as u64);
+        self.address(at)
+    }
+
+    fn next_pc(&mut self) -> Value {
+        self.address(self.next)
+    }
+
+    fn reg(&mut self, r: Reg) -> Value {
+        self.read(r.0)
+    }
+
+    fn set_reg(&mut self, r: Reg, v: Value) {
+        self.write(r.0, v);
+    }
+
+    fn freg(&mut self, r: FReg) -> Value {
+        self.read_float(r.0)
+    }
+
+    fn set_freg(&mut self, r: FReg, v: Value) {
+        self.write_float(r.0, v);
+    }
+
+    fn bits(&mut self, f: Value) -> Value {
+        f
+    }
+
+    fn from_bits(&mut self, v: Value) -> Value {
+        v
+    }
+
+    binary! {
+        add iadd;
+        sub isub;
+        mul imul;
+        div sdiv;
+        divu udiv;
+        rem srem;
+        remu urem;
+        shl ishl;
+        shr ushr;
+        sar sshr;
+        rotr rotr;
+    }
+
+    wide! {
+        mulh(a, b) smulhi;
+        mulhu(a, b) umulhi;
+        and(a, b) band;
+        or(a, b) bor;
+        xor(a, b) bxor;
+        not(a) bnot;
+        bswap(a) bswap;
+        select(c, a, b) select;
+    }
+
+    counts! {
+        clz clz;
+        ctz ctz;
+        popcnt popcnt;
+    }
+
+    fn sext(&mut self, size: Size, a: Value) -> Value {
+        if size == Size::B8 {
+            return a;
+        }
+        let low = self.b.ins().ireduce(int(size), a);
+        self.b.ins().sextend(I64, low)
+    }
+
+    fn zext(&mut self, size: Size, a: Value) -> Value {
+        if size == Size::B8 {
+            return a;
+        }
+        let low = self.b.ins().ireduce(int(size), a);
+        self.b.ins().uextend(I64, low)
+    }
+
+    fn cmp(&mut self, c: Cond, a: Value, b: Value) -> Value {
+        let holds = self.b.ins().icmp(condition(c), a, b);
+        self.b.ins().uextend(I64, holds)
+    }
+
+    fn load(&mut self, addr: Value, ty: MemTy) -> Result<Value, Infallible> {
+        Ok(self.load_inline(addr, ty))
+    }
+
+    fn store(&mut self, addr: Value, size: Size, v: Value) -> Result<(), Infallible> {
+        self.store_inline(addr, size, v);
+        Ok(())
+    }
+
+    fn amo(
+        &mut self,
+        op: AmoOp,
+        addr: Value,
+        size: Size,
+        v: Value,
+        order: Order,
+    ) -> Result<Value, Infallible> {
+        Ok(self.access(MemOp::Amo(op, size, order), addr, v, v))
+    }
+
+    fn cas(
+        &mut self,
+        addr: Value,
+        size: Size,
+        expected: Value,
+        new: Value,
+        order: Order,
+    ) -> Result<Value, Infallible> {
+        Ok(self.access(MemOp::Cas(size, order), addr, expected, new))
+    }
+
+    fn load_reserved(
+        &mut self,
+        addr: Value,
+        size: Size,
+        order: Order,
+    ) -> Result<Value, Infallible> {
+        Ok(self.access(MemOp::LoadReserved(size, order), addr, addr, addr))
+    }
+
+    fn store_conditional(
+        &mut self,
+        addr: Value,
+        size: Size,
+        v: Value,
+        order: Order,
+    ) -> Result<Value, Infallible> {
+        Ok(self.access(MemOp::StoreConditional(size, order), addr, v, v))
+    }
+
+    fn fence(&mut self, _: Order) {
+        self.b.ins().fence();
+    }
+
+    fn branch(&mut self, c: Value, offset: i64) {
+        self.flow = Flow::Branch(offset);
+        self.operand = Some(c);
+    }
+
+    fn jump(&mut self, offset: i64) {
+        self.flow = Flow::Jump(offset);
+    }
+
+    fn jump_to(&mut self, target: Value) {
+        if self.flow != Flow::Leave {
+            self.flow = Flow::Indirect;
+        }
+        self.operand = Some(target);
+    }
+
+    fn trap(&mut self, _: G::Trap) -> Result<(), Infallible> {
+        // Regions end before an instruction that always traps.
+        self.flow = Flow::Interpret;
+        Ok(())
+    }
+
+    fn helper(&mut self, h: &'static Helper<G>, args: [Value; 4]) -> Result<Value, Infallible> {
+        if ends(&h.effects) {
+            self.flow = Flow::Leave;
+            return Ok(self.call_last(h, args));
+        }
+        Ok(self.call_within(h, args))
+    }
+
+    fn float(
+        &mut self,
+        fp: &'static Helper<G>,
+        [a, b, c]: [Value; 3],
+        rm: u8,
+    ) -> Result<Value, Infallible> {
+        let rm = self.imm(rm.into());
+        Ok(self.call_pure(fp, [a, b, c, rm]))
+    }
+}

@@ -1,0 +1,112 @@
+//! Which code is translated together: a small region of one page, from its entry
+//! along branches and jumps that stay in the page.
+
+use crate::scan::{Facts, Flow, scan};
+use isoform_core::{Guest, Insn};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Instructions of a region. Large regions have long live ranges, and lose.
+const MAX_INSNS: usize = 160;
+/// Blocks of a region.
+const MAX_BLOCKS: usize = 24;
+const PAGE: u64 = 4096;
+
+/// An instruction in its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    /// Offset in the page.
+    pub(crate) at: u64,
+    pub(crate) insn: Insn,
+    pub(crate) length: u64,
+    pub(crate) facts: Facts,
+}
+
+/// Instructions that are executed one after the other. Only the last may go elsewhere.
+pub(crate) type Block = Vec<Placed>;
+
+/// A region.
+#[derive(Clone, Debug)]
+pub(crate) struct Region {
+    /// Offset in the page at which it is entered.
+    pub(crate) entry: u64,
+    /// Its blocks by their offsets. None is empty.
+    pub(crate) blocks: BTreeMap<u64, Block>,
+}
+
+impl Region {
+    /// The bytes of the page that it was made from.
+    pub(crate) fn extent(&self) -> (usize, usize) {
+        let placed = || self.blocks.values().flatten();
+        let start = placed().map(|p| p.at).min().unwrap_or(0);
+        let end = placed().map(|p| p.at + p.length).max().unwrap_or(0);
+        (start as usize, (end as usize).min(PAGE as usize))
+    }
+}
+
+/// Finds the region that is entered at offset `entry` of a page with this content.
+/// `None` where there is nothing to translate.
+pub(crate) fn find<G: Guest>(guest: &G, bytes: &[u8; PAGE as usize], entry: u64) -> Option<Region> {
+    let mode = guest.mode();
+    let mut decoded: BTreeMap<u64, Placed> = BTreeMap::new();
+    let mut leaders = BTreeSet::new();
+    let mut ahead = VecDeque::from([entry]);
+    while let Some(leader) = ahead.pop_front() {
+        if leaders.len() >= MAX_BLOCKS || decoded.len() >= MAX_INSNS || !leaders.insert(leader) {
+            continue;
+        }
+        let mut at = leader;
+        while decoded.len() < MAX_INSNS && !decoded.contains_key(&at) {
+            let Some(placed) = decode(guest, mode, bytes, at) else {
+                break;
+            };
+            decoded.insert(at, placed);
+            ahead.extend(targets(&placed));
+            at += placed.length;
+            if placed.facts.flow != Flow::Next {
+                break;
+            }
+        }
+    }
+    let blocks = cut(&decoded, &leaders);
+    blocks.contains_key(&entry).then_some(Region { entry, blocks })
+}
+
+fn decode<G: Guest>(guest: &G, mode: G::Mode, bytes: &[u8], at: u64) -> Option<Placed> {
+    let insn = guest.decode(bytes.get(at as usize..)?)?;
+    let facts = scan::<G>(mode, insn);
+    (facts.flow != Flow::Interpret).then(|| Placed {
+        at,
+        insn,
+        length: G::length(insn),
+        facts,
+    })
+}
+
+/// Where an instruction leads in the region. A call leads out of it.
+fn targets(placed: &Placed) -> impl Iterator<Item = u64> + use<> {
+    let within = |offset: i64| Some(placed.at.wrapping_add(offset as u64)).filter(|t| *t < PAGE);
+    let next = Some(placed.at + placed.length).filter(|t| *t < PAGE);
+    let (first, second) = match placed.facts.flow {
+        Flow::Branch(offset) => (within(offset), next),
+        Flow::Jump(offset) if placed.facts.writes == 0 => (within(offset), None),
+        _ => (None, None),
+    };
+    first.into_iter().chain(second)
+}
+
+/// Cuts what was decoded into blocks at the leaders.
+fn cut(decoded: &BTreeMap<u64, Placed>, leaders: &BTreeSet<u64>) -> BTreeMap<u64, Block> {
+    let block = |leader: &u64| {
+        let mut block = Block::new();
+        let mut at = *leader;
+        while let Some(placed) = decoded.get(&at) {
+            block.push(*placed);
+            at += placed.length;
+            if placed.facts.flow != Flow::Next || leaders.contains(&at) {
+                break;
+            }
+        }
+        (!block.is_empty()).then_some((*leader, block))
+    };
+    leaders.iter().filter_map(block).collect()
+}

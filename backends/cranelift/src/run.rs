@@ -1,0 +1,241 @@
+//! A vCPU's run loop: generated code where there is any, the interpreter elsewhere.
+
+use crate::call;
+use crate::code::{Found, Job, Key, PAGE};
+use crate::jumps::{Entry, Jumps};
+use crate::region;
+use crate::translator::Translator;
+use isoform_core::{Exit, PageId, Scratch, Translate};
+use isoform_interp::Interp;
+use std::sync::Arc;
+
+/// Instructions interpreted from one place before the region there is translated. A
+/// region takes the compiler as long as some hundred thousand instructions take the
+/// interpreter, on another processor.
+const WARM: u32 = 2_000;
+/// Entries of the table of warmth, by guest-physical address.
+const PLACES: usize = 1 << 16;
+/// Instructions that the interpreter does before translated code is looked for again.
+const PIECE: u64 = 512;
+
+/// What a vCPU did in which form.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Instructions executed as generated code.
+    pub translated: u64,
+    /// Instructions interpreted.
+    pub interpreted: u64,
+    /// How often generated code was entered.
+    pub entries: u64,
+    /// How often it left an instruction to the interpreter.
+    pub bails: u64,
+}
+
+/// A vCPU in translated form.
+pub struct Jit<G: Translate> {
+    translator: Arc<Translator<G>>,
+    /// The vCPU's number.
+    number: usize,
+    interp: Interp,
+    jumps: Jumps,
+    /// The generation that the jumps lead to.
+    generation: u64,
+    /// Instructions interpreted from each place on.
+    warmth: Box<[u32]>,
+    warm: u32,
+    /// See [`Jit::eager`].
+    eager: bool,
+    /// Generated code left an instruction to the interpreter.
+    bailed: bool,
+    bytes: Box<[u8; PAGE]>,
+    counts: Counts,
+}
+
+impl<G: Translate> Jit<G> {
+    /// vCPU `number` of the translator's. Its interpreter keeps at most `decoded` bytes
+    /// of decoded code.
+    pub fn new(translator: Arc<Translator<G>>, number: usize, decoded: usize) -> Self {
+        Self {
+            translator,
+            number,
+            interp: Interp::new(decoded),
+            jumps: Jumps::new(),
+            generation: 0,
+            warmth: vec![0; PLACES].into(),
+            warm: WARM,
+            eager: false,
+            bailed: false,
+            bytes: Box::new([0; PAGE]),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Translates all that is executed twice, and waits for it: slow, but whatever can
+    /// be is run as generated code. For tests.
+    pub fn eager(self) -> Self {
+        Self {
+            warm: 1,
+            eager: true,
+            ..self
+        }
+    }
+
+    /// What the vCPU did so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What its interpreter did so far.
+    pub fn interpreter(&self) -> isoform_interp::Counts {
+        self.interp.counts()
+    }
+
+    /// Runs at most `budget` instructions, trapping ones counted.
+    ///
+    /// Exact: where it returns [`Exit::Budget`], `budget` instructions were attempted.
+    pub fn run(&mut self, guest: &mut G, budget: u64) -> Exit {
+        self.prepare(guest);
+        let exit = self.run_until_exit(guest, budget);
+        self.translator.shared().code.leave(self.number);
+        exit
+    }
+
+    fn prepare(&mut self, guest: &mut G) {
+        let attention = guest.attention().word_address();
+        *guest.scratch() = Scratch {
+            attention,
+            jumps: self.jumps.address(),
+            helpers: self.translator.shared().helpers.address(),
+            functions: call::functions::<G>(),
+            ..Scratch::default()
+        };
+        // Somebody may have put another state there.
+        self.bailed = false;
+        self.renew();
+    }
+
+    /// Takes note that another generation of code has begun.
+    fn renew(&mut self) {
+        let generation = self.translator.shared().code.enter(self.number);
+        if std::mem::replace(&mut self.generation, generation) != generation {
+            self.jumps.clear();
+        }
+    }
+
+    fn run_until_exit(&mut self, guest: &mut G, budget: u64) -> Exit {
+        let mut left = budget;
+        loop {
+            if guest.attention().is_set() {
+                if let Some(exit) = guest.serve_attention() {
+                    return exit;
+                }
+                // Afterwards: a request taken may have been for this.
+                self.renew();
+            }
+            if left == 0 {
+                return Exit::Budget;
+            }
+            left -= self.step(guest, left);
+            if let Some(exit) = guest.take_exit() {
+                return exit;
+            }
+        }
+    }
+
+    /// Executes at most `left` instructions, one way or the other; gives how many.
+    fn step(&mut self, guest: &mut G, left: u64) -> u64 {
+        if std::mem::take(&mut self.bailed) {
+            self.counts.bails += 1;
+            return self.interpret(guest, 1);
+        }
+        let pc = guest.pc();
+        let context = guest.code_context();
+        if let Some(code) = self.jumps.find(pc, context) {
+            return self.execute(guest, code, left);
+        }
+        let Ok(page) = guest.fetch_page() else {
+            return self.interpret(guest, 1);
+        };
+        let key = (page.gpa | pc % PAGE as u64, guest.mode());
+        match self.translator.shared().code.find(key, page) {
+            Found::Unit(code) => {
+                guest.use_code_page(page);
+                self.jumps.insert(Entry { pc, context, code });
+                self.execute(guest, code, left)
+            }
+            Found::Stale => {
+                let version = guest.read_code_page(page, &mut self.bytes);
+                let page = PageId { version, ..page };
+                self.translator.shared().code.revalidate(page, &self.bytes);
+                self.interpret(guest, left.min(PIECE))
+            }
+            Found::Awaited => self.interpret(guest, left.min(PIECE)),
+            Found::Nothing => self.warm_up(guest, page, key, left.min(PIECE)),
+        }
+    }
+
+    /// Interprets from a place that has no unit, and asks for one once it is warm.
+    fn warm_up(&mut self, guest: &mut G, page: PageId, key: Key<G>, limit: u64) -> u64 {
+        let place = (key.0 / 2) as usize % PLACES;
+        if self.warmth[place] >= self.warm {
+            self.warmth[place] = 0;
+            self.ask(guest, page, key);
+        }
+        let done = self.interpret(guest, limit);
+        self.warmth[place] = self.warmth[place].saturating_add(done as u32);
+        done
+    }
+
+    fn ask(&mut self, guest: &mut G, page: PageId, key: Key<G>) {
+        let version = guest.read_code_page(page, &mut self.bytes);
+        let entry = key.0 % PAGE as u64;
+        if let Some(region) = region::find(guest, &self.bytes, entry) {
+            self.translator.ask(Job {
+                key,
+                page: PageId { version, ..page },
+                bytes: self.bytes.clone(),
+                region,
+            });
+        }
+        while self.eager && !self.translator.shared().code.is_idle() {
+            std::thread::yield_now();
+        }
+    }
+
+    fn interpret(&mut self, guest: &mut G, limit: u64) -> u64 {
+        let done = self.interp.piece(guest, limit);
+        self.counts.interpreted += done;
+        done
+    }
+
+    /// Runs a unit, and those that follow it.
+    fn execute(&mut self, guest: &mut G, code: usize, left: u64) -> u64 {
+        let context = guest.code_context();
+        let scratch = guest.scratch();
+        scratch.context = context;
+        scratch.told = left;
+        scratch.status = 0;
+        let pc = guest.pc();
+        let after = enter(self.translator.shared().enter, guest, pc, left, code);
+        let (told, status) = (guest.scratch().told, guest.scratch().status);
+        guest.advance(told.wrapping_sub(after));
+        self.bailed = status != 0;
+        self.counts.entries += 1;
+        let done = left.wrapping_sub(after);
+        self.counts.translated += done;
+        done
+    }
+}
+
+/// Enters generated code; instructions left when it returns.
+fn enter<G: Translate>(stub: usize, guest: &mut G, pc: u64, left: u64, code: usize) -> u64 {
+    // SAFETY: `stub` is the address of the entry stub, which has this signature, and
+    // `code` that of a unit; both lie in an arena that the translator keeps, and the
+    // unit's generation cannot end while this vCPU is marked as inside. Units access
+    // the vCPU within its layout, and RAM where the soft TLB leads.
+    #[expect(unsafe_code, reason = "this is where generated code is entered")]
+    unsafe {
+        let stub: extern "C" fn(*mut G, u64, u64, usize) -> u64 = std::mem::transmute(stub);
+        stub(guest, pc, left, code)
+    }
+}

@@ -1,0 +1,179 @@
+//! A machine's translator: the shared code, and the thread that makes it.
+
+use crate::call::Helpers;
+use crate::code::{CodeCache, Job};
+use crate::compile::{Compiler, Refused};
+use isoform_core::{Attention, Translate};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// Regions that may wait for the compiler; more are asked for again when they are
+/// still warm.
+const WAITING: usize = 512;
+
+/// Why there is no translator.
+#[derive(Debug, thiserror::Error)]
+pub enum TranslatorError {
+    /// The host cannot run what would be generated.
+    #[error("code cannot be translated on this host: {0}")]
+    Host(String),
+    /// The host gives no memory for code.
+    #[error("the host gives no memory for translated code")]
+    Memory(#[source] std::io::Error),
+    /// The host gives no thread.
+    #[error("the host gives no thread for the compiler")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What a translator did, for the exit ledger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TranslatorStats {
+    /// Regions translated.
+    pub units: u64,
+    /// Instructions in them.
+    pub instructions: u64,
+    /// Time that took, in nanoseconds.
+    pub nanoseconds: u64,
+    /// Bytes of code in use.
+    pub bytes: u64,
+    /// How often the cache was full and begun anew.
+    pub generations: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    units: AtomicU64,
+    instructions: AtomicU64,
+    nanoseconds: AtomicU64,
+    bytes: AtomicU64,
+    generations: AtomicU64,
+}
+
+/// What vCPUs and the compiler share.
+pub(crate) struct Shared<G: Translate> {
+    pub(crate) code: CodeCache<G>,
+    pub(crate) helpers: Helpers<G>,
+    /// The address of the stub that leads into a unit.
+    pub(crate) enter: usize,
+    counters: Counters,
+}
+
+/// The translator of one machine.
+pub struct Translator<G: Translate> {
+    shared: Arc<Shared<G>>,
+    /// `None` only while it is dropped.
+    jobs: Option<SyncSender<Job<G>>>,
+    /// Owns the compiler, and with it the memory of all code.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<G: Translate> Translator<G> {
+    /// A translator whose code takes at most `code_cache` bytes, for vCPUs that are
+    /// stopped by these attention words, in the order of their numbers.
+    pub fn new(
+        code_cache: usize,
+        attentions: impl IntoIterator<Item = Arc<Attention>>,
+    ) -> Result<Self, TranslatorError> {
+        let compiler = Compiler::<G>::new(code_cache)?;
+        let shared = Arc::new(Shared {
+            code: CodeCache::new(attentions),
+            helpers: Helpers::new(),
+            enter: compiler.enter(),
+            counters: Counters::default(),
+        });
+        let (jobs, waiting) = sync_channel(WAITING);
+        let worker = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("compiler".into())
+            .spawn(move || work(&worker, compiler, &waiting))
+            .map_err(TranslatorError::Thread)?;
+        Ok(Self {
+            shared,
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    /// What it did so far.
+    pub fn stats(&self) -> TranslatorStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters {
+            units,
+            instructions,
+            nanoseconds,
+            bytes,
+            generations,
+        } = &self.shared.counters;
+        TranslatorStats {
+            units: read(units),
+            instructions: read(instructions),
+            nanoseconds: read(nanoseconds),
+            bytes: read(bytes),
+            generations: read(generations),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<G>> {
+        &self.shared
+    }
+
+    /// Asks for a unit; it is known once it is there.
+    pub(crate) fn ask(&self, job: Job<G>) {
+        let key = job.key;
+        if !self.shared.code.await_unit(key) {
+            return;
+        }
+        let sent = self.jobs.as_ref().map(|jobs| jobs.try_send(job));
+        if !matches!(sent, Some(Ok(()))) {
+            self.shared.code.give_up(key);
+        }
+    }
+}
+
+impl<G: Translate> Drop for Translator<G> {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported; what was translated before stays valid.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Translates what is asked for, until nobody can ask any more.
+fn work<G: Translate>(shared: &Shared<G>, mut compiler: Compiler<G>, jobs: &Receiver<Job<G>>) {
+    while let Ok(job) = jobs.recv() {
+        let start = Instant::now();
+        let instructions = job.region.blocks.values().map(Vec::len).sum::<usize>();
+        match compiler.region(&shared.helpers, &job.region, job.key.1) {
+            Ok(code) => {
+                shared.code.publish(job, code);
+                shared.count(&shared.counters.units, 1);
+                shared.count(&shared.counters.instructions, instructions as u64);
+            }
+            Err(Refused::Full) => {
+                // What is still warm will be asked for again.
+                shared.code.begin_generation();
+                compiler.rewind();
+                shared.count(&shared.counters.generations, 1);
+            }
+            Err(Refused::Unsupported(reason)) => {
+                shared.code.refuse(job.key);
+                log::warn!("a region stays interpreted: {reason}");
+            }
+        }
+        let taken = start.elapsed().as_nanos() as u64;
+        shared.count(&shared.counters.nanoseconds, taken);
+        let used = compiler.used() as u64;
+        shared.counters.bytes.store(used, Ordering::Relaxed);
+    }
+}
+
+impl<G: Translate> Shared<G> {
+    fn count(&self, counter: &AtomicU64, by: u64) {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+}

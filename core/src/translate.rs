@@ -1,0 +1,114 @@
+//! What a translator needs to know of a vCPU beside what every backend does: where
+//! its state lies in memory, so that generated code reads and writes it in place.
+//!
+//! Generated code reaches everything through one pointer, that to the vCPU. It makes
+//! ordinary accesses to RAM through the soft TLB by itself; whatever else an
+//! instruction may need, a device access or a fault among it, it leaves to the
+//! interpreter, which executes that instruction anew from a complete state.
+
+use crate::guest::{Guest, PageId};
+use crate::ops::{AmoOp, MemTy, Order, Size};
+
+/// Offsets in bytes from the vCPU's address.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Integer registers: 32 words of 64 bits. Register 0 reads as zero.
+    pub regs: usize,
+    /// Floating-point registers: 32 words of 64 bits.
+    pub fregs: usize,
+    /// A word of 64 bits, and the bits that become one in it when a floating-point
+    /// register is written.
+    pub fregs_written: (usize, u64),
+    /// The program counter.
+    pub pc: usize,
+    /// The [`Scratch`].
+    pub scratch: usize,
+    /// The soft TLB's current table.
+    pub tlb: TlbLayout,
+}
+
+/// A direct-mapped soft TLB of 4 KiB pages. An access hits where its address, the bits
+/// of the page offset above its alignment cleared, equals the tag.
+#[derive(Clone, Copy, Debug)]
+pub struct TlbLayout {
+    /// Offset from the vCPU's address to the pointer to the table.
+    pub table: usize,
+    /// log2 of the number of entries.
+    pub log_entries: u32,
+    /// log2 of the size of an entry in bytes.
+    pub log_entry: u32,
+    /// In an entry: the tag for loads.
+    pub read: usize,
+    /// In an entry: the tag for stores.
+    pub write: usize,
+    /// In an entry: what to add to the address to get the host's.
+    pub addend: usize,
+}
+
+/// Functions that generated code calls by their place in [`Scratch::functions`].
+pub const FUNCTIONS: usize = 3;
+
+/// What generated code keeps beside the canonical state: nothing that outlives a call
+/// into it, and nothing that the guest can see.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Scratch {
+    /// Address of the attention word.
+    pub attention: usize,
+    /// [`Translate::code_context`] as of the entry.
+    pub context: u64,
+    /// Address of the vCPU's table of jump targets.
+    pub jumps: usize,
+    /// Address of the table of helpers that generated code calls by number.
+    pub helpers: usize,
+    /// Addresses of functions of the backend's.
+    pub functions: [usize; FUNCTIONS],
+    /// Arguments of a call.
+    pub args: [u64; 4],
+    /// What a call gave.
+    pub value: u64,
+    /// Not 0 where a call gave nothing, or the interpreter has to go on.
+    pub status: u64,
+    /// Instructions left when the state's count was last brought up to date.
+    pub told: u64,
+}
+
+/// An access to memory that needs more than a hit in the soft TLB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemOp {
+    /// See [`crate::Ops::load`].
+    Load(MemTy),
+    /// See [`crate::Ops::store`].
+    Store(Size),
+    /// See [`crate::Ops::amo`].
+    Amo(AmoOp, Size, Order),
+    /// See [`crate::Ops::cas`].
+    Cas(Size, Order),
+    /// See [`crate::Ops::load_reserved`].
+    LoadReserved(Size, Order),
+    /// See [`crate::Ops::store_conditional`].
+    StoreConditional(Size, Order),
+}
+
+/// A guest that can be translated.
+pub trait Translate: Guest {
+    /// Where things are.
+    const LAYOUT: Layout;
+
+    /// The place for what generated code keeps.
+    fn scratch(&mut self) -> &mut Scratch;
+
+    /// A number that stands for all that decides which code is at a virtual address and
+    /// what it means: translation of fetches, mode, and the content of code pages as of
+    /// the last instruction fence. While it is the same, so is the code. Never 0.
+    fn code_context(&mut self) -> u64;
+
+    /// Code of this page, decoded by some vCPU, is about to run here. Where another one
+    /// may still write to the page unseen, the next instruction fence has to look.
+    fn use_code_page(&mut self, page: PageId);
+
+    /// Does an access if all of it goes to RAM and nothing faults; otherwise changes
+    /// nothing that the guest can see, and the interpreter is to execute the
+    /// instruction. `a` and `b` are the operands in the order of the vocabulary's.
+    fn access_ram(&mut self, op: MemOp, addr: u64, a: u64, b: u64) -> Option<u64>;
+}

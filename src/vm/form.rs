@@ -1,0 +1,80 @@
+//! The forms that a hart's instructions can be executed in: the one place where this
+//! guest meets its backends.
+
+use super::error::VmError;
+use crate::config::{BackendChoice, MachineConfig};
+use isoform_core::Exit;
+use isoform_cranelift::{Jit, Translator};
+use isoform_interp::Interp;
+use isoform_riscv::{Hart, Lines};
+use std::sync::Arc;
+
+/// Bytes of decoded code kept, by all harts together. With the rest of the process it
+/// stays below the 40 MiB that a machine may take beside its guest's memory.
+const DECODED: usize = 20 << 20;
+
+/// What one hart runs on.
+pub(super) enum Form {
+    /// The interpreter.
+    Interp(Interp),
+    /// Translated code, and an interpreter for what is not.
+    Jit(Box<Jit<Hart>>),
+}
+
+impl Form {
+    /// Runs at most `budget` instructions, and exactly that many where it gives
+    /// [`Exit::Budget`].
+    pub(super) fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
+        match self {
+            Form::Interp(interp) => interp.run(hart, budget),
+            Form::Jit(jit) => jit.run(hart, budget),
+        }
+    }
+
+    /// What the interpreter did.
+    pub(super) fn interpreter(&self) -> isoform_interp::Counts {
+        match self {
+            Form::Interp(interp) => interp.counts(),
+            Form::Jit(jit) => jit.interpreter(),
+        }
+    }
+
+    /// What was executed in which form.
+    pub(super) fn translated(&self) -> Option<isoform_cranelift::Counts> {
+        match self {
+            Form::Interp(_) => None,
+            Form::Jit(jit) => Some(jit.counts()),
+        }
+    }
+}
+
+/// The machine's translator, where its configuration asks for one.
+pub(super) fn translator(
+    config: &MachineConfig,
+    lines: &[Arc<Lines>],
+) -> Result<Option<Arc<Translator<Hart>>>, VmError> {
+    let attentions = || lines.iter().map(|l| l.attention().clone());
+    match config.backend {
+        BackendChoice::Interp => Ok(None),
+        BackendChoice::Jit => {
+            let translator = Translator::new(config.code_cache, attentions())?;
+            Ok(Some(Arc::new(translator)))
+        }
+        BackendChoice::Auto => match Translator::new(config.code_cache, attentions()) {
+            Ok(translator) => Ok(Some(Arc::new(translator))),
+            Err(e) => {
+                log::warn!("everything is interpreted: {e}");
+                Ok(None)
+            }
+        },
+    }
+}
+
+/// What hart `id` of a machine of `harts` runs on.
+pub(super) fn form(translator: Option<&Arc<Translator<Hart>>>, id: usize, harts: usize) -> Form {
+    let share = DECODED / harts.max(1);
+    match translator {
+        None => Form::Interp(Interp::new(share)),
+        Some(translator) => Form::Jit(Box::new(Jit::new(translator.clone(), id, share))),
+    }
+}
