@@ -6,17 +6,21 @@
 
 mod machine;
 
-use isoform_core::{Exit, Saved};
+use isoform_core::{Attention, Exit, Saved};
+use isoform_cranelift::{Jit, Translator};
 use isoform_interp::Interp;
 use isoform_riscv::Hart;
 use isoform_riscv::generate::Random;
 use machine::{Form, Forms, Machine, MachineState};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Instructions of a turn: the states are compared after each.
 const TURN: u64 = 1_000;
 const CODE_CACHE: usize = 4 << 20;
+/// Bytes of translated code: little, so that it is full at times.
+const TRANSLATED: usize = 1 << 20;
 
 /// The interpreter, in units as long as it likes.
 struct Units(Interp);
@@ -73,6 +77,47 @@ impl Form for Restores {
         self.0 = Interp::new(CODE_CACHE);
         exit
     }
+}
+
+/// Translated code wherever it can be: all that runs twice is translated first.
+struct Translated(Jit<Hart>);
+
+impl Form for Translated {
+    fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
+        self.0.run(hart, budget)
+    }
+}
+
+/// Translated code and the interpreter by turns of random length, and now and then a
+/// translator that knows nothing yet.
+struct Tiers(Jit<Hart>, Interp, Random);
+
+impl Form for Tiers {
+    fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
+        let budget = budget.min(1 + self.2.below(300));
+        if self.2.one_in(4096) {
+            self.0 = jit();
+        }
+        match self.2.one_in(3) {
+            true => self.1.run(hart, budget),
+            false => self.0.run(hart, budget),
+        }
+    }
+}
+
+fn jit() -> Jit<Hart> {
+    let attention = Arc::new(Attention::new());
+    let translator = Translator::new(TRANSLATED, [attention]).expect("a host with a translator");
+    Jit::new(Arc::new(translator), 0, CODE_CACHE).eager()
+}
+
+fn translated(_: usize) -> Box<dyn Form> {
+    Box::new(Translated(jit()))
+}
+
+fn tiers(hart: usize) -> Box<dyn Form> {
+    let random = Random(hart as u64);
+    Box::new(Tiers(jit(), Interp::new(CODE_CACHE), random))
 }
 
 fn units(_: usize) -> Box<dyn Form> {
@@ -226,6 +271,16 @@ fn units_of_any_length_do_what_units_do() {
 #[test]
 fn a_hart_saved_and_restored_on_the_way_goes_on_the_same() {
     println!("{} instructions", compare(&restores));
+}
+
+#[test]
+fn translated_code_does_what_units_do() {
+    println!("{} instructions", compare(&translated));
+}
+
+#[test]
+fn changes_between_forms_are_not_seen() {
+    println!("{} instructions", compare(&tiers));
 }
 
 /// The harness sees a form that errs once in a while, and names the instruction.
