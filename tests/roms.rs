@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 /// All backends there are.
-const BACKENDS: &[&str] = &["interp"];
+const BACKENDS: &[&str] = &["interp", "jit"];
 /// Both clocks.
 const CLOCKS: &[&str] = &["host", "insn"];
 /// What a program may take; it is seconds on an idle machine.

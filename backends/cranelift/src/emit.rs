@@ -41,6 +41,9 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     left: Variable,
     /// Instructions of the block from the current one on.
     rest: i64,
+    /// Registers are written to the state at once. That costs code without loops nothing,
+    /// and makes all ways out of it short.
+    through: bool,
     /// Registers that may differ from the state, a bit each.
     dirty: u32,
     /// The state knows that this block writes floating-point registers.
@@ -150,6 +153,7 @@ pub(crate) fn region<G: Translate>(
         regs: [None; REGS],
         left,
         rest: 0,
+        through: !region.loops(),
         dirty: 0,
         fregs_marked: false,
         at: region.entry,
@@ -160,9 +164,12 @@ pub(crate) fn region<G: Translate>(
     emitter.load_registers();
     let first = emitter.blocks[&region.entry];
     emitter.b.ins().jump(first, &[]);
-    let dirty = dirty_at_start(region);
+    let dirty = match emitter.through {
+        true => BTreeMap::new(),
+        false => dirty_at_start(region),
+    };
     for (at, block) in &region.blocks {
-        emitter.block(*at, block, dirty[at]);
+        emitter.block(*at, block, dirty.get(at).copied().unwrap_or(0));
     }
     emitter.b.seal_all_blocks();
 }
@@ -201,7 +208,12 @@ impl<G: Translate> Emitter<'_, '_, G> {
     pub(crate) fn write(&mut self, r: u8, v: Value) {
         if let Some(variable) = self.regs[usize::from(r & 31)] {
             self.b.def_var(variable, v);
-            self.dirty |= 1 << (r & 31);
+            if self.through {
+                let offset = self.reg_offset(usize::from(r & 31));
+                self.b.ins().store(self.kinds.own, v, self.guest, offset);
+            } else {
+                self.dirty |= 1 << (r & 31);
+            }
         }
     }
 

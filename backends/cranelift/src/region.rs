@@ -6,9 +6,9 @@ use isoform_core::{Guest, Insn};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Instructions of a region. Large regions have long live ranges, and lose.
-const MAX_INSNS: usize = 160;
+const MAX_INSNS: usize = 80;
 /// Blocks of a region.
-const MAX_BLOCKS: usize = 24;
+const MAX_BLOCKS: usize = 12;
 const PAGE: u64 = 4096;
 
 /// An instruction in its place.
@@ -34,6 +34,12 @@ pub(crate) struct Region {
 }
 
 impl Region {
+    /// Whether control can come back to a block of it within it.
+    pub(crate) fn loops(&self) -> bool {
+        let mut last = self.blocks.values().filter_map(|block| block.last());
+        last.any(|p| targets(p).any(|to| to <= p.at && self.blocks.contains_key(&to)))
+    }
+
     /// The bytes of the page that it was made from.
     pub(crate) fn extent(&self) -> (usize, usize) {
         let placed = || self.blocks.values().flatten();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Instructions interpreted from one place before the region there is translated. A
 /// region takes the compiler as long as some hundred thousand instructions take the
 /// interpreter, on another processor.
-const WARM: u32 = 2_000;
+const WARM: u32 = 12_000;
 /// Entries of the table of warmth, by guest-physical address.
 const PLACES: usize = 1 << 16;
 /// Instructions that the interpreter does before translated code is looked for again.
@@ -198,6 +198,8 @@ impl<G: Translate> Jit<G> {
             });
         }
         while self.eager && !self.translator.shared().code.is_idle() {
+            // No generated code runs here: the compiler may begin another generation.
+            self.renew();
             std::thread::yield_now();
         }
     }
