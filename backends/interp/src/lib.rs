@@ -112,7 +112,7 @@ impl Interp {
         let mut m = Machine::new(guest, limit);
         // Leaving the page and reaching its end are one check.
         while let Some(insn) = code.get((m.offset() / G::ALIGN) as usize) {
-            match m.step(*insn) {
+            match m.step(insn) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(Stop) => {

@@ -52,10 +52,10 @@ impl<'a, G: Guest> Machine<'a, G> {
 
     /// Executes one instruction. False where the unit ends after it.
     #[inline(always)]
-    pub(crate) fn step(&mut self, insn: Insn) -> Result<bool, Stop> {
+    pub(crate) fn step(&mut self, insn: &Insn) -> Result<bool, Stop> {
         // A branch, which is predicted; a computation would make each instruction wait
         // for the one before to be loaded.
-        let length = G::length(insn);
+        let length = G::length(*insn);
         self.next = if length == 4 {
             self.offset.wrapping_add(4)
         } else {

@@ -179,7 +179,7 @@ pub fn record<G: Guest>(mode: G::Mode, insn: Insn) -> Recording<G> {
         mode,
         ops: Vec::new(),
     };
-    let Ok(()) = G::execute(&mut recorder, insn);
+    let Ok(()) = G::execute(&mut recorder, &insn);
     Recording { ops: recorder.ops }
 }
 

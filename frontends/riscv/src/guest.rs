@@ -125,7 +125,7 @@ impl Guest for Hart {
     }
 
     #[inline(always)]
-    fn execute<O: Ops<Guest = Self>>(ops: &mut O, insn: Insn) -> Result<(), O::Exit> {
+    fn execute<O: Ops<Guest = Self>>(ops: &mut O, insn: &Insn) -> Result<(), O::Exit> {
         table::execute(ops, insn)
     }
 

@@ -95,7 +95,7 @@ macro_rules! instructions {
 
         /// Gives a decoded instruction its meaning.
         #[inline(always)]
-        pub(crate) fn execute<O: Ops<Guest = Hart>>(o: &mut O, i: Insn) -> Result<(), O::Exit> {
+        pub(crate) fn execute<O: Ops<Guest = Hart>>(o: &mut O, i: &Insn) -> Result<(), O::Exit> {
             match i.op {
                 $( code::$op => $module::$function(o, i), )*
                 _ => system::illegal(o, i),
