@@ -111,7 +111,7 @@ impl Interp {
         };
         let mut m = Machine::new(guest, limit);
         // Leaving the page and reaching its end are one check.
-        while let Some(insn) = code.get((m.offset() / G::ALIGN) as usize) {
+        while let Some(insn) = code.get(m.slot()) {
             match m.step(insn) {
                 Ok(true) => {}
                 Ok(false) => break,

@@ -121,7 +121,7 @@ impl Guest for Hart {
 
     #[inline(always)]
     fn length(insn: Insn) -> u64 {
-        4 - u64::from(insn.a & SHORT) / 64
+        4 - u64::from(insn.op & SHORT) / 256
     }
 
     #[inline(always)]
