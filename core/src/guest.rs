@@ -65,8 +65,9 @@ pub trait Guest: Sized + 'static {
     fn decode(&self, bytes: &[u8]) -> Option<Insn>;
     /// Length in bytes.
     fn length(insn: Insn) -> u64;
-    /// Gives the instruction its meaning.
-    fn execute<O: Ops<Guest = Self>>(ops: &mut O, insn: Insn) -> Result<(), O::Exit>;
+    /// Gives the instruction its meaning. It is looked at where it lies: of a copy,
+    /// all fields would be unpacked, whether the operation needs them or not.
+    fn execute<O: Ops<Guest = Self>>(ops: &mut O, insn: &Insn) -> Result<(), O::Exit>;
 
     // --- memory
 

@@ -218,10 +218,10 @@ impl AmoOp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, bytemuck::Zeroable, bytemuck::Pod)]
 #[repr(C)]
 pub struct Insn {
-    /// The operation; 0 is reserved for "not decoded yet".
+    /// The operation, the length of its encoding included; 0 is reserved for "not
+    /// decoded yet".
     pub op: u16,
     /// Destination register, or a source where there is no destination.
-    /// Bit 7 is set when the encoding is the guest's short one.
     pub a: u8,
     /// First source register.
     pub b: u8,
@@ -299,6 +299,10 @@ pub trait Ops {
 
     /// The mode that the code runs in.
     fn mode(&self) -> <Self::Guest as Guest>::Mode;
+
+    /// The instruction has so many bytes, and unless it jumps, the one after them
+    /// follows. Said first, by all but what always traps.
+    fn length(&mut self, bytes: u64);
 
     // --- constants and registers
 

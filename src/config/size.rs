@@ -43,7 +43,9 @@ pub fn bytes(text: &str) -> Result<u64, String> {
 /// What [`bytes`] refuses, less than 1 MiB, more than 1 GiB.
 pub fn code_cache(text: &str) -> Result<usize, String> {
     let size = bytes(text)?;
-    let fits = CODE_CACHES.contains(&size).then(|| usize::try_from(size).ok());
+    let fits = CODE_CACHES
+        .contains(&size)
+        .then(|| usize::try_from(size).ok());
     fits.flatten()
         .ok_or_else(|| "the code cache takes from 1M to 1G".to_owned())
 }

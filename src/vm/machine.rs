@@ -131,7 +131,14 @@ impl Machine {
         let _ = info.set((shared.clone(), board.bus.clone()));
         let translator = form::translator(&config, &board.lines)?;
         let new_form = |id| form::form(translator.as_ref(), id, harts);
-        let runners = harts_of(payload.start_mode(), cpu, &board, &timers, &shared, new_form);
+        let runners = harts_of(
+            payload.start_mode(),
+            cpu,
+            &board,
+            &timers,
+            &shared,
+            new_form,
+        );
         let Time {
             clock,
             insn,
@@ -443,11 +450,7 @@ fn harts_of(
             epoch: epoch.clone(),
             firmware: mode == StartMode::Supervisor,
         };
-        Runner::new(
-            Hart::new(id, cpu, 0, wiring),
-            form(id),
-            shared.clone(),
-        )
+        Runner::new(Hart::new(id, cpu, 0, wiring), form(id), shared.clone())
     };
     board.lines.iter().enumerate().map(runner).collect()
 }

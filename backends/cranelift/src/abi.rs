@@ -156,9 +156,8 @@ fn dispatch<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
     let flags = MemFlags::trusted();
     let (look, hit, out) = (b.create_block(), b.create_block(), b.create_block());
     b.set_cold_block(out);
-    let field = |b: &mut FunctionBuilder<'_>, offset| {
-        b.ins().load(I64, flags, guest, scratch::<G>(offset))
-    };
+    let field =
+        |b: &mut FunctionBuilder<'_>, offset| b.ins().load(I64, flags, guest, scratch::<G>(offset));
 
     let word = field(b, offset_of!(Scratch, attention));
     let asked = b.ins().atomic_load(I32, flags, word);
@@ -173,9 +172,8 @@ fn dispatch<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
     let index = b.ins().band_imm_s(index, mask);
     let entry = b.ins().iadd(jumps, index);
     let context = field(b, offset_of!(Scratch, context));
-    let load = |b: &mut FunctionBuilder<'_>, offset: usize| {
-        b.ins().load(I64, flags, entry, offset as i32)
-    };
+    let load =
+        |b: &mut FunctionBuilder<'_>, offset: usize| b.ins().load(I64, flags, entry, offset as i32);
     let (at, within) = (
         load(b, offset_of!(Entry, pc)),
         load(b, offset_of!(Entry, context)),

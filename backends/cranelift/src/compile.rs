@@ -1,11 +1,11 @@
 //! From a region to host code: Cranelift, and the arena that the code lies in.
 
+use crate::TranslatorError;
 use crate::abi::{self, STUBS, Stub};
 use crate::arena::Arena;
 use crate::call::Helpers;
 use crate::emit;
 use crate::region::Region;
-use crate::TranslatorError;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, Function};
@@ -49,7 +49,14 @@ fn target() -> Result<OwnedTargetIsa, TranslatorError> {
         // The guest's own code decides what it speculates about.
         ("enable_heap_access_spectre_mitigation", "false"),
         ("enable_table_access_spectre_mitigation", "false"),
-        ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+        (
+            "enable_verifier",
+            if cfg!(debug_assertions) {
+                "true"
+            } else {
+                "false"
+            },
+        ),
     ];
     for (name, value) in options {
         flags

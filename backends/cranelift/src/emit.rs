@@ -228,10 +228,15 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.ins().store(self.kinds.own, v, self.guest, offset);
         if !std::mem::replace(&mut self.fregs_marked, true) {
             let (word, bits) = G::LAYOUT.fregs_written;
-            let old = self.b.ins().load(I64, self.kinds.own, self.guest, word as i32);
+            let old = self
+                .b
+                .ins()
+                .load(I64, self.kinds.own, self.guest, word as i32);
             let bits = self.b.ins().iconst(I64, bits as i64);
             let new = self.b.ins().bor(old, bits);
-            self.b.ins().store(self.kinds.own, new, self.guest, word as i32);
+            self.b
+                .ins()
+                .store(self.kinds.own, new, self.guest, word as i32);
         }
     }
 
@@ -241,7 +246,9 @@ impl<G: Translate> Emitter<'_, '_, G> {
             if let Some(variable) = self.regs[r] {
                 let value = self.b.use_var(variable);
                 let offset = self.reg_offset(r);
-                self.b.ins().store(self.kinds.own, value, self.guest, offset);
+                self.b
+                    .ins()
+                    .store(self.kinds.own, value, self.guest, offset);
             }
         }
     }
@@ -261,9 +268,9 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.at = at;
         self.take_off(block.len() as i64);
         for placed in block {
-            (self.at, self.next) = (placed.at, placed.at + placed.length);
+            self.at = placed.at;
             (self.flow, self.operand) = (Flow::Next, None);
-            let Ok(()) = G::execute(self, placed.insn);
+            let Ok(()) = G::execute(self, &placed.insn);
             self.rest -= 1;
         }
         self.end();
@@ -407,7 +414,10 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.seal_block(fast);
         self.b.seal_block(slow);
         self.b.switch_to_block(fast);
-        let addend = self.b.ins().load(I64, self.kinds.table, entry, tlb.addend as i32);
+        let addend = self
+            .b
+            .ins()
+            .load(I64, self.kinds.table, entry, tlb.addend as i32);
         (self.b.ins().iadd(addr, addend), slow)
     }
 

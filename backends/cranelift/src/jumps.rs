@@ -56,7 +56,11 @@ mod tests {
     fn an_empty_entry_is_no_unit() {
         let mut jumps = Jumps::new();
         assert_eq!(jumps.find(0, 1), None);
-        jumps.insert(Entry { pc: 0, context: 1, code: 7 });
+        jumps.insert(Entry {
+            pc: 0,
+            context: 1,
+            code: 7,
+        });
         assert_eq!(jumps.find(0, 1), Some(7));
         assert_eq!(jumps.find(0, 2), None);
         assert_eq!(jumps.find(2 * ENTRIES as u64, 1), None);

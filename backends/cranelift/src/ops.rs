@@ -92,6 +92,10 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
         self.mode
     }
 
+    fn length(&mut self, bytes: u64) {
+        self.next = self.at + bytes;
+    }
+
     fn imm(&mut self, value: u64) -> Value {
         self.b.ins().iconst(I64, value as i64)
     }

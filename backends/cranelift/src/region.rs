@@ -74,7 +74,9 @@ pub(crate) fn find<G: Guest>(guest: &G, bytes: &[u8; PAGE as usize], entry: u64)
         }
     }
     let blocks = cut(&decoded, &leaders);
-    blocks.contains_key(&entry).then_some(Region { entry, blocks })
+    blocks
+        .contains_key(&entry)
+        .then_some(Region { entry, blocks })
 }
 
 fn decode<G: Guest>(guest: &G, mode: G::Mode, bytes: &[u8], at: u64) -> Option<Placed> {

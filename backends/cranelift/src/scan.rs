@@ -44,7 +44,7 @@ pub(crate) fn scan<G: Guest>(mode: G::Mode, insn: Insn) -> Facts {
             flow: Flow::Next,
         },
     };
-    let Ok(()) = G::execute(&mut scan, insn);
+    let Ok(()) = G::execute(&mut scan, &insn);
     scan.facts
 }
 
@@ -88,6 +88,7 @@ impl<G: Guest> Ops for Scan<G> {
     }
 
     silent! {
+        length(bytes: u64) -> () = ();
         imm(value: u64) -> () = ();
         pc_rel(offset: i64) -> () = ();
         next_pc() -> () = ();

@@ -124,8 +124,8 @@ impl Interp {
         };
         let mut m = Machine::<_, ROUNDS>::new(guest, limit);
         // Leaving the page and reaching its end are one check.
-        while let Some(insn) = code.get((m.offset() / G::ALIGN) as usize) {
-            match m.step(*insn) {
+        while let Some(insn) = code.get(m.slot()) {
+            match m.step(insn) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(Stop) => {

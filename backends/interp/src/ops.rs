@@ -18,11 +18,13 @@ pub(crate) struct Stop;
 /// `ROUNDS`: the unit ends where a loop may have come round.
 pub(crate) struct Machine<'a, G: Guest, const ROUNDS: bool> {
     guest: &'a mut G,
+    /// A copy for the unit: whatever changes the mode ends it.
+    mode: G::Mode,
     /// Address of the page.
     page: u64,
-    /// Of the current instruction, from the start of the page.
-    offset: u64,
-    /// Of the one that follows.
+    /// Where the current instruction is in the page, in units of `G::ALIGN`.
+    slot: u64,
+    /// Where the one that follows is.
     next: u64,
     /// Instructions left in the unit, the current one included.
     left: u64,
@@ -37,12 +39,13 @@ impl<'a, G: Guest, const ROUNDS: bool> Machine<'a, G, ROUNDS> {
     /// At the guest's program counter, for at most `limit` instructions (1 or more).
     #[inline(always)]
     pub(crate) fn new(guest: &'a mut G, limit: u64) -> Self {
-        let (page, offset) = (guest.pc() & !0xfff, guest.pc() & 0xfff);
+        let (page, slot) = (guest.pc() & !0xfff, (guest.pc() & 0xfff) / G::ALIGN);
         Self {
+            mode: guest.mode(),
             guest,
             page,
-            offset,
-            next: offset,
+            slot,
+            next: slot,
             left: limit,
             limit,
             told: 0,
@@ -50,26 +53,18 @@ impl<'a, G: Guest, const ROUNDS: bool> Machine<'a, G, ROUNDS> {
         }
     }
 
-    /// Where the current instruction is, from the start of the page.
+    /// Where the current instruction is in the page, in units of `G::ALIGN`; outside
+    /// of the page once it has been left.
     #[inline(always)]
-    pub(crate) fn offset(&self) -> u64 {
-        self.offset
+    pub(crate) fn slot(&self) -> usize {
+        self.slot as usize
     }
 
     /// Executes one instruction. False where the unit ends after it.
     #[inline(always)]
-    pub(crate) fn step(&mut self, insn: Insn) -> Result<bool, Stop> {
-        // A branch, which is predicted; a computation would make each instruction wait
-        // for the one before to be loaded.
-        let length = G::length(insn);
-        self.next = if length == 4 {
-            self.offset.wrapping_add(4)
-        } else {
-            std::hint::cold_path();
-            self.offset.wrapping_add(length)
-        };
+    pub(crate) fn step(&mut self, insn: &Insn) -> Result<bool, Stop> {
         G::execute(self, insn)?;
-        self.offset = self.next;
+        self.slot = self.next;
         self.left -= 1;
         Ok(self.left != 0)
     }
@@ -81,8 +76,15 @@ impl<'a, G: Guest, const ROUNDS: bool> Machine<'a, G, ROUNDS> {
             self.left -= 1;
             let at = self.at();
             deliver(self.guest, at, trap);
-            self.offset = self.guest.pc().wrapping_sub(self.page);
+            self.slot = self.guest.pc().wrapping_sub(self.page) / G::ALIGN;
         }
+    }
+
+    /// The address of a slot. Slots before the page are wrapped around, and this
+    /// unwraps them.
+    #[inline(always)]
+    fn address(&self, slot: u64) -> u64 {
+        self.page.wrapping_add(slot.wrapping_mul(G::ALIGN))
     }
 
     /// The unit ends after the current instruction.
@@ -107,7 +109,7 @@ impl<'a, G: Guest, const ROUNDS: bool> Machine<'a, G, ROUNDS> {
         let new = done - self.told;
         self.told = done;
         At {
-            pc: self.page.wrapping_add(self.offset),
+            pc: self.address(self.slot),
             new,
         }
     }
@@ -120,7 +122,8 @@ impl<'a, G: Guest, const ROUNDS: bool> Machine<'a, G, ROUNDS> {
         self.limit - self.left
     }
 
-    /// An access that is more than a hit in the soft TLB.
+    /// An access that is more than a hit in the soft TLB. `access` owns what it needs:
+    /// what it borrowed would be put on the stack before each access, for it to point to.
     #[inline(always)]
     fn slow<T>(&mut self, access: impl FnOnce(&mut G) -> Result<T, G::Trap>) -> Result<T, Stop> {
         let at = self.at();
@@ -193,7 +196,12 @@ impl<G: Guest, const ROUNDS: bool> Ops for Machine<'_, G, ROUNDS> {
 
     #[inline(always)]
     fn mode(&self) -> G::Mode {
-        self.guest.mode()
+        self.mode
+    }
+
+    #[inline(always)]
+    fn length(&mut self, bytes: u64) {
+        self.next = self.slot.wrapping_add(bytes / G::ALIGN);
     }
 
     #[inline(always)]
@@ -202,13 +210,11 @@ impl<G: Guest, const ROUNDS: bool> Ops for Machine<'_, G, ROUNDS> {
     }
     #[inline(always)]
     fn pc_rel(&mut self, offset: i64) -> u64 {
-        self.page
-            .wrapping_add(self.offset)
-            .wrapping_add(offset as u64)
+        self.address(self.slot).wrapping_add(offset as u64)
     }
     #[inline(always)]
     fn next_pc(&mut self) -> u64 {
-        self.page.wrapping_add(self.next)
+        self.address(self.next)
     }
     #[inline(always)]
     fn reg(&mut self, r: Reg) -> u64 {
@@ -362,19 +368,19 @@ impl<G: Guest, const ROUNDS: bool> Ops for Machine<'_, G, ROUNDS> {
     fn load(&mut self, addr: u64, ty: MemTy) -> Result<u64, Stop> {
         match self.guest.load_fast(addr, ty) {
             Some(value) => Ok(value),
-            None => self.slow(|g| g.load(addr, ty)),
+            None => self.slow(move |g| g.load(addr, ty)),
         }
     }
     #[inline(always)]
     fn store(&mut self, addr: u64, size: Size, v: u64) -> Result<(), Stop> {
         match self.guest.store_fast(addr, size, v) {
             Some(()) => Ok(()),
-            None => self.slow(|g| g.store(addr, size, v)),
+            None => self.slow(move |g| g.store(addr, size, v)),
         }
     }
     #[inline(always)]
     fn amo(&mut self, op: AmoOp, addr: u64, size: Size, v: u64, order: Order) -> Result<u64, Stop> {
-        self.slow(|g| g.amo(op, addr, size, v, order))
+        self.slow(move |g| g.amo(op, addr, size, v, order))
     }
     #[inline(always)]
     fn cas(
@@ -385,11 +391,11 @@ impl<G: Guest, const ROUNDS: bool> Ops for Machine<'_, G, ROUNDS> {
         new: u64,
         order: Order,
     ) -> Result<u64, Stop> {
-        self.slow(|g| g.cas(addr, size, expected, new, order))
+        self.slow(move |g| g.cas(addr, size, expected, new, order))
     }
     #[inline(always)]
     fn load_reserved(&mut self, addr: u64, size: Size, order: Order) -> Result<u64, Stop> {
-        self.slow(|g| g.load_reserved(addr, size, order))
+        self.slow(move |g| g.load_reserved(addr, size, order))
     }
     #[inline(always)]
     fn store_conditional(
@@ -399,7 +405,7 @@ impl<G: Guest, const ROUNDS: bool> Ops for Machine<'_, G, ROUNDS> {
         v: u64,
         order: Order,
     ) -> Result<u64, Stop> {
-        self.slow(|g| g.store_conditional(addr, size, v, order))
+        self.slow(move |g| g.store_conditional(addr, size, v, order))
     }
     fn fence(&mut self, _: Order) {
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
@@ -407,20 +413,23 @@ impl<G: Guest, const ROUNDS: bool> Ops for Machine<'_, G, ROUNDS> {
 
     #[inline(always)]
     fn branch(&mut self, c: u64, offset: i64) {
+        // A branch of the host's, which is predicted: were the target selected, the next
+        // instruction would wait for the condition.
         if c != 0 {
             self.jump(offset);
         }
     }
     #[inline(always)]
     fn jump(&mut self, offset: i64) {
-        self.next = self.offset.wrapping_add(offset as u64);
+        let slots = offset >> G::ALIGN.trailing_zeros();
+        self.next = self.slot.wrapping_add(slots as u64);
         if ROUNDS && offset <= 0 {
             self.round();
         }
     }
     #[inline(always)]
     fn jump_to(&mut self, target: u64) {
-        self.next = target.wrapping_sub(self.page);
+        self.next = target.wrapping_sub(self.page) / G::ALIGN;
         if ROUNDS {
             self.round();
         }

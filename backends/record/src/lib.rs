@@ -177,14 +177,18 @@ impl<G: Guest> Op<G> {
 pub fn record<G: Guest>(mode: G::Mode, insn: Insn) -> Recording<G> {
     let mut recorder = Record {
         mode,
+        length: None,
         ops: Vec::new(),
     };
-    let Ok(()) = G::execute(&mut recorder, insn);
-    Recording { ops: recorder.ops }
+    let Ok(()) = G::execute(&mut recorder, &insn);
+    let Record { length, ops, .. } = recorder;
+    Recording { length, ops }
 }
 
 /// An instruction's operations, in order.
 pub struct Recording<G: Guest> {
+    /// How many bytes it said that it has.
+    pub length: Option<u64>,
     /// The operations.
     pub ops: Vec<Op<G>>,
 }
@@ -192,6 +196,7 @@ pub struct Recording<G: Guest> {
 /// The vocabulary, written down.
 pub struct Record<G: Guest> {
     mode: G::Mode,
+    length: Option<u64>,
     ops: Vec<Op<G>>,
 }
 
@@ -222,6 +227,9 @@ impl<G: Guest> Ops for Record<G> {
 
     fn mode(&self) -> G::Mode {
         self.mode
+    }
+    fn length(&mut self, bytes: u64) {
+        self.length = Some(bytes);
     }
 
     fn imm(&mut self, value: u64) -> Value {

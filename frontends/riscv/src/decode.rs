@@ -73,7 +73,7 @@ const ILLEGAL: Insn = Insn {
     imm: 0,
 };
 const ILLEGAL_SHORT: Insn = Insn {
-    a: crate::format::SHORT,
+    op: Op::Illegal as u16 | crate::format::SHORT,
     ..ILLEGAL
 };
 
@@ -110,7 +110,7 @@ pub fn short(raw: u16, ext: ExtSet) -> (Insn, Option<Line>) {
     match decoded {
         Some((f, i)) => (
             Insn {
-                op: f.op as u16,
+                op: f.op as u16 | i.op,
                 ..i
             },
             Some(Line::Short(f)),
@@ -137,6 +137,7 @@ pub fn decode(bytes: &[u8], ext: ExtSet) -> Option<(Insn, Option<Line>)> {
 mod tests {
     use super::*;
     use crate::Cpu;
+    use crate::format::Operands;
 
     #[test]
     fn every_line_decodes_to_itself() {
@@ -172,14 +173,9 @@ mod tests {
     #[test]
     fn zero_and_ones_are_illegal() {
         let ext = Cpu::default().ext;
-        assert_eq!(
-            decode(&[0, 0], ext).map(|d| d.0.op),
-            Some(Op::Illegal as u16)
-        );
-        assert_eq!(
-            decode(&[0xff; 4], ext).map(|d| d.0.op),
-            Some(Op::Illegal as u16)
-        );
+        let illegal = |bytes: &[u8]| decode(bytes, ext).is_some_and(|(i, _)| i.is(Op::Illegal));
+        assert!(illegal(&[0, 0]));
+        assert!(illegal(&[0xff; 4]));
         assert!(decode(&[0x13, 0], ext).is_none());
     }
 }

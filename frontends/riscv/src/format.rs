@@ -6,10 +6,12 @@
 //! formats that have none, further operands packed: rs2 in bits 4:0, rs3 in bits
 //! 12:8, the rounding mode or aq/rl in bits 18:16.
 
+use crate::table::Op;
 use isoform_core::{FReg, Insn, Reg};
 
-/// Set in `a` when the encoding has two bytes.
-pub const SHORT: u8 = 0x80;
+/// Set in `op` when the encoding has two bytes, and greater than any [`Op`]. Not
+/// much greater: the executor's jump table reaches up to the last short operation.
+pub const SHORT: u16 = 0x200;
 
 /// The formats of 32-bit encodings (Unpriv. 2.2, and the chapters named).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,8 +292,8 @@ impl CFormat {
             CFormat::Unary(imm) => (high, high, imm),
         };
         Some(Insn {
-            op: 0,
-            a: a | SHORT,
+            op: SHORT,
+            a,
             b,
             imm,
         })
@@ -300,6 +302,8 @@ impl CFormat {
 
 /// The operands of a decoded instruction by the manual's names.
 pub trait Operands {
+    /// Whether it is this operation, in an encoding of either length.
+    fn is(self, op: Op) -> bool;
     /// Destination register.
     fn rd(self) -> Reg;
     /// First source.
@@ -331,6 +335,10 @@ pub trait Operands {
 }
 
 impl Operands for Insn {
+    #[inline(always)]
+    fn is(self, op: Op) -> bool {
+        self.op & !SHORT == op as u16
+    }
     #[inline(always)]
     fn rd(self) -> Reg {
         Reg(self.a & 31)

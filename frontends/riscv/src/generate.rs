@@ -180,7 +180,7 @@ pub struct Touches {
 impl Touches {
     /// What a decoded instruction touches.
     pub fn new(line: &Line, i: Insn) -> Self {
-        let (format, jalr) = (format_of(line), i.op == Op::Jalr as u16);
+        let (format, jalr) = (format_of(line), i.is(Op::Jalr));
         let rd = matches!(
             format,
             Format::R
@@ -204,7 +204,7 @@ impl Touches {
             Format::Load | Format::S | Format::FLoad | Format::FStore | Format::Prefetch
         );
         let direct = matches!(format, Format::Amo | Format::Lr | Format::Rs1);
-        let pair = i.op == Op::AmocasQ as u16 && i.rd().0 != 0;
+        let pair = i.is(Op::AmocasQ) && i.rd().0 != 0;
         Self {
             rd: rd.then_some(i.rd().0),
             pair: pair.then_some(i.rd().0 | 1),
@@ -395,7 +395,7 @@ impl Program {
         };
         let Some(e) = found else { return };
         let (insn, line) = e.decode(rules.ext);
-        let among = |ops: &[Op]| ops.iter().any(|op| *op as u16 == insn.op);
+        let among = |ops: &[Op]| ops.iter().any(|op| insn.is(*op));
         if among(&[Op::Jalr, Op::LrW, Op::LrD, Op::ScW, Op::ScD]) {
             return;
         }

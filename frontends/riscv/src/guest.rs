@@ -121,11 +121,11 @@ impl Guest for Hart {
 
     #[inline(always)]
     fn length(insn: Insn) -> u64 {
-        4 - u64::from(insn.a & SHORT) / 64
+        4 - u64::from(insn.op & SHORT) / 256
     }
 
     #[inline(always)]
-    fn execute<O: Ops<Guest = Self>>(ops: &mut O, insn: Insn) -> Result<(), O::Exit> {
+    fn execute<O: Ops<Guest = Self>>(ops: &mut O, insn: &Insn) -> Result<(), O::Exit> {
         table::execute(ops, insn)
     }
 

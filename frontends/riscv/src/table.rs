@@ -6,7 +6,7 @@
 //! so that a special case (`pause`) stands before the general one (`fence`).
 
 use crate::ext::Ext;
-use crate::format::{CFormat, Format};
+use crate::format::{CFormat, Format, SHORT};
 use crate::hart::Hart;
 use crate::sem::{alu, atomic, bits, control, float, mem, mul, system};
 use isoform_core::{Insn, Ops};
@@ -89,19 +89,52 @@ macro_rules! instructions {
         } ),*];
 
         #[expect(non_upper_case_globals, reason = "patterns must be constants, and these are the operations' names")]
-        mod code {
+        mod long {
             $( pub(super) const $op: u16 = super::Op::$op as u16; )*
+        }
+        #[expect(non_upper_case_globals, reason = "as above")]
+        mod short {
+            $( pub(super) const $op: u16 = super::Op::$op as u16 | super::SHORT; )*
         }
 
         /// Gives a decoded instruction its meaning.
+        ///
+        /// An operation's two lengths are two arms, so that each knows what follows it:
+        /// a branch on the length, or a sum, would stand before each next instruction.
         #[inline(always)]
-        pub(crate) fn execute<O: Ops<Guest = Hart>>(o: &mut O, i: Insn) -> Result<(), O::Exit> {
+        pub(crate) fn execute<O: Ops<Guest = Hart>>(o: &mut O, i: &Insn) -> Result<(), O::Exit> {
             match i.op {
-                $( code::$op => $module::$function(o, i), )*
+                $(
+                    long::$op => {
+                        o.length(4);
+                        $module::$function(o, i)
+                    }
+                    short::$op if const { has_short_form(Op::$op) } => {
+                        o.length(2);
+                        $module::$function(o, i)
+                    }
+                )*
                 _ => system::illegal(o, i),
             }
         }
     };
+}
+
+const _: () = assert!(
+    FORMS.len() + 2 <= SHORT as usize,
+    "each `Op` is less than `SHORT`"
+);
+
+/// Whether some form of 16 bits stands for the operation.
+const fn has_short_form(op: Op) -> bool {
+    let mut n = 0;
+    while n < SHORT_FORMS.len() {
+        if SHORT_FORMS[n].op as u16 == op as u16 {
+            return true;
+        }
+        n += 1;
+    }
+    false
 }
 
 macro_rules! short_instructions {

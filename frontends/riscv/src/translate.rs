@@ -64,9 +64,7 @@ impl Translate for Hart {
             // Atomics are for RAM alone.
             MemOp::Amo(op, size, order) => Guest::amo(self, op, addr, size, a, order).ok(),
             MemOp::Cas(size, order) => Guest::cas(self, addr, size, a, b, order).ok(),
-            MemOp::LoadReserved(size, order) => {
-                Guest::load_reserved(self, addr, size, order).ok()
-            }
+            MemOp::LoadReserved(size, order) => Guest::load_reserved(self, addr, size, order).ok(),
             MemOp::StoreConditional(size, order) => {
                 Guest::store_conditional(self, addr, size, a, order).ok()
             }

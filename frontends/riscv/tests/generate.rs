@@ -107,12 +107,12 @@ fn computed_jumps_arrive() {
         }
         for (n, e) in program.code.iter().enumerate() {
             let (insn, _) = e.decode(rules.ext);
-            if insn.op != Op::Jalr as u16 {
+            if !insn.is(Op::Jalr) {
                 continue;
             }
             jumps += 1;
             let (before, _) = program.code[n - 1].decode(rules.ext);
-            let (from, to) = match before.op == Op::Auipc as u16 {
+            let (from, to) = match before.is(Op::Auipc) {
                 true => (starts[n - 1], insn.simm()),
                 false => (starts[n - 2], before.simm()),
             };

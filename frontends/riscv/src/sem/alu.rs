@@ -6,14 +6,14 @@ use isoform_core::{Cond, Insn, Width::*};
 
 /// `lui rd, imm`
 #[inline(always)]
-pub(crate) fn lui<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+pub(crate) fn lui<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
     let value = o.simm(i);
     o.rd(i, value)
 }
 
 /// `auipc rd, imm`
 #[inline(always)]
-pub(crate) fn auipc<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+pub(crate) fn auipc<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
     let value = o.pc_rel(i.simm());
     o.rd(i, value)
 }

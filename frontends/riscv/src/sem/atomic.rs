@@ -6,7 +6,7 @@ use crate::intrinsics::AMOCAS_Q;
 use isoform_core::{AmoOp, Insn, Order, Size};
 
 /// The ordering that aq and rl ask for.
-fn order(i: Insn) -> Order {
+fn order(i: &Insn) -> Order {
     match (i.aq(), i.rl()) {
         (false, false) => Order::Relaxed,
         (true, false) => Order::Acquire,
@@ -19,7 +19,7 @@ macro_rules! amos {
     ($( $name:ident $op:ident $size:ident; )*) => { $(
         #[doc = concat!("`", stringify!($name), " rd, rs2, (rs1)`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             let (address, operand) = (o.rs1(i), o.rs2(i));
             let old = o.amo(AmoOp::$op, address, Size::$size, operand, order(i))?;
             o.rd(i, old)
@@ -52,7 +52,7 @@ macro_rules! reservations {
     ($( $lr:ident $sc:ident $cas:ident $size:ident; )*) => { $(
         #[doc = concat!("`", stringify!($lr), " rd, (rs1)`")]
         #[inline(always)]
-        pub(crate) fn $lr<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $lr<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             let address = o.rs1(i);
             let value = o.load_reserved(address, Size::$size, order(i))?;
             o.rd(i, value)
@@ -60,7 +60,7 @@ macro_rules! reservations {
 
         #[doc = concat!("`", stringify!($sc), " rd, rs2, (rs1)`")]
         #[inline(always)]
-        pub(crate) fn $sc<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $sc<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             let (address, value) = (o.rs1(i), o.rs2(i));
             let failed = o.store_conditional(address, Size::$size, value, order(i))?;
             o.rd(i, failed)
@@ -68,7 +68,7 @@ macro_rules! reservations {
 
         #[doc = concat!("`", stringify!($cas), " rd, rs2, (rs1)`")]
         #[inline(always)]
-        pub(crate) fn $cas<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $cas<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             let (address, expected, new) = (o.rs1(i), o.reg(i.rd()), o.rs2(i));
             let old = o.cas(address, Size::$size, expected, new, order(i))?;
             o.rd(i, old)
@@ -83,7 +83,7 @@ reservations! {
 
 /// `amocas.q rd, rs2, (rs1)`: register pairs; odd register numbers are reserved.
 #[inline(always)]
-pub(crate) fn amocas_q<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+pub(crate) fn amocas_q<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
     let (address, rd, rs2) = (o.rs1(i), i.rd().0, i.rs2().0);
     if (rd | rs2) & 1 != 0 {
         return o.trap(crate::Trap::ILLEGAL);

@@ -135,7 +135,7 @@ r1! {
 }
 
 #[inline(always)]
-fn carry_less<O: Rv>(o: &mut O, i: Insn, helper: &'static Helper<crate::Hart>) -> Done<O> {
+fn carry_less<O: Rv>(o: &mut O, i: &Insn, helper: &'static Helper<crate::Hart>) -> Done<O> {
     let (a, b, none) = (o.rs1(i), o.rs2(i), o.imm(0));
     let product = o.helper(helper, [a, b, none, none])?;
     o.rd(i, product)
@@ -143,18 +143,18 @@ fn carry_less<O: Rv>(o: &mut O, i: Insn, helper: &'static Helper<crate::Hart>) -
 
 /// `clmul rd, rs1, rs2`
 #[inline(always)]
-pub(crate) fn clmul<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+pub(crate) fn clmul<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
     carry_less(o, i, &CLMUL)
 }
 
 /// `clmulh rd, rs1, rs2`
 #[inline(always)]
-pub(crate) fn clmulh<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+pub(crate) fn clmulh<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
     carry_less(o, i, &CLMULH)
 }
 
 /// `clmulr rd, rs1, rs2`
 #[inline(always)]
-pub(crate) fn clmulr<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+pub(crate) fn clmulr<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
     carry_less(o, i, &CLMULR)
 }

@@ -7,7 +7,7 @@ use isoform_core::{Cond, Insn};
 
 /// Nothing at all: hints.
 #[inline(always)]
-pub(crate) fn nop<O: Rv>(_: &mut O, _: Insn) -> Done<O> {
+pub(crate) fn nop<O: Rv>(_: &mut O, _: &Insn) -> Done<O> {
     Ok(())
 }
 
@@ -23,7 +23,7 @@ fn check_target<O: Rv>(o: &mut O, target: O::V) -> Done<O> {
 
 /// `jal rd, offset`
 #[inline(always)]
-pub(crate) fn jal<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+pub(crate) fn jal<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
     let target = o.pc_rel(i.simm());
     check_target(o, target)?;
     let link = o.next_pc();
@@ -33,7 +33,7 @@ pub(crate) fn jal<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
 
 /// `jalr rd, offset(rs1)`
 #[inline(always)]
-pub(crate) fn jalr<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+pub(crate) fn jalr<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
     let (address, even) = (o.address(i), o.imm(!1));
     let target = o.and(address, even);
     check_target(o, target)?;
@@ -43,7 +43,7 @@ pub(crate) fn jalr<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
 }
 
 #[inline(always)]
-fn branch<O: Rv>(o: &mut O, i: Insn, c: Cond) -> Done<O> {
+fn branch<O: Rv>(o: &mut O, i: &Insn, c: Cond) -> Done<O> {
     let (a, b) = (o.rs1(i), o.reg(i.rs2_s()));
     let taken = o.cmp(c, a, b);
     if o.mode().ialign_32 {
@@ -59,7 +59,7 @@ macro_rules! branches {
     ($( $name:ident $cond:ident; )*) => { $(
         #[doc = concat!("`", stringify!($name), " rs1, rs2, offset`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             branch(o, i, Cond::$cond)
         }
     )* };

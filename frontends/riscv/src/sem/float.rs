@@ -19,7 +19,7 @@ macro_rules! memory {
     ($( $load:ident $store:ident $size:ident; )*) => { $(
         #[doc = concat!("`", stringify!($load), " frd, offset(rs1)`")]
         #[inline(always)]
-        pub(crate) fn $load<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $load<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             require_fp!(o);
             let address = o.address(i);
             let value = o.load(address, MemTy::unsigned(Size::$size))?;
@@ -30,7 +30,7 @@ macro_rules! memory {
 
         #[doc = concat!("`", stringify!($store), " frs2, offset(rs1)`")]
         #[inline(always)]
-        pub(crate) fn $store<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $store<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             require_fp!(o);
             let (address, value) = (o.address(i), o.freg(i.frs2_s()));
             let bits = o.bits(value);
@@ -57,7 +57,7 @@ fn nan_box<O: Rv>(o: &mut O, size: Size, v: O::V) -> O::F {
 /// The first `count` floating-point operands. Registers that are none must not be
 /// read: a translator would wait for them. The helper does not look at their places.
 #[inline(always)]
-fn operands<O: Rv>(o: &mut O, i: Insn, count: u8) -> [O::F; 3] {
+fn operands<O: Rv>(o: &mut O, i: &Insn, count: u8) -> [O::F; 3] {
     let a = o.freg(i.frs1());
     let b = if count > 1 { o.freg(i.frs2()) } else { a };
     let c = if count > 2 { o.freg(i.frs3()) } else { a };
@@ -66,7 +66,7 @@ fn operands<O: Rv>(o: &mut O, i: Insn, count: u8) -> [O::F; 3] {
 
 /// `f[rd] = op(f[rs1], …)`
 #[inline(always)]
-fn to_f<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8, n: u8) -> Done<O> {
+fn to_f<O: Rv>(o: &mut O, i: &Insn, op: &'static Helper<crate::Hart>, rm: u8, n: u8) -> Done<O> {
     require_fp!(o);
     let args = operands(o, i, n);
     let value = o.float(op, args, rm)?;
@@ -76,7 +76,7 @@ fn to_f<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8, n: 
 
 /// `x[rd] = op(f[rs1], …)`
 #[inline(always)]
-fn to_x<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8, n: u8) -> Done<O> {
+fn to_x<O: Rv>(o: &mut O, i: &Insn, op: &'static Helper<crate::Hart>, rm: u8, n: u8) -> Done<O> {
     require_fp!(o);
     let args = operands(o, i, n);
     let value = o.float(op, args, rm)?;
@@ -86,7 +86,7 @@ fn to_x<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8, n: 
 
 /// `f[rd] = op(x[rs1])`
 #[inline(always)]
-fn from_x<O: Rv>(o: &mut O, i: Insn, op: &'static Helper<crate::Hart>, rm: u8, _: u8) -> Done<O> {
+fn from_x<O: Rv>(o: &mut O, i: &Insn, op: &'static Helper<crate::Hart>, rm: u8, _: u8) -> Done<O> {
     require_fp!(o);
     let operand = o.rs1(i);
     let operand = o.from_bits(operand);
@@ -101,14 +101,14 @@ macro_rules! computes {
     ($shape:ident rounded: $( $name:ident $helper:ident $operands:literal; )*) => { $(
         #[doc = concat!("`", stringify!($name), "`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             $shape(o, i, &fp::$helper, i.rm(), $operands)
         }
     )* };
     ($shape:ident exact: $( $name:ident $helper:ident $operands:literal; )*) => { $(
         #[doc = concat!("`", stringify!($name), "`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             $shape(o, i, &fp::$helper, 0, $operands)
         }
     )* };
@@ -247,7 +247,7 @@ macro_rules! moves {
     ($( $to_x:ident $to_f:ident $size:ident; )*) => { $(
         #[doc = concat!("`", stringify!($to_x), " rd, frs1`: the bits as they are, NaN-boxed or not.")]
         #[inline(always)]
-        pub(crate) fn $to_x<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $to_x<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             require_fp!(o);
             let value = o.freg(i.frs1());
             let bits = o.bits(value);
@@ -257,7 +257,7 @@ macro_rules! moves {
 
         #[doc = concat!("`", stringify!($to_f), " frd, rs1`")]
         #[inline(always)]
-        pub(crate) fn $to_f<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $to_f<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             require_fp!(o);
             let bits = o.rs1(i);
             let boxed = nan_box(o, Size::$size, bits);

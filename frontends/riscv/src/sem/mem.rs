@@ -8,7 +8,7 @@ macro_rules! loads {
     ($( $name:ident $sign:ident $size:ident; )*) => { $(
         #[doc = concat!("`", stringify!($name), " rd, offset(rs1)`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             let address = o.address(i);
             let value = o.load(address, MemTy::$sign(Size::$size))?;
             o.rd(i, value)
@@ -30,7 +30,7 @@ macro_rules! stores {
     ($( $name:ident $size:ident; )*) => { $(
         #[doc = concat!("`", stringify!($name), " rs2, offset(rs1)`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             let (address, value) = (o.address(i), o.reg(i.rs2_s()));
             o.store(address, Size::$size, value)
         }
@@ -49,7 +49,7 @@ stores! {
 /// Only a fence that orders earlier writes before later reads needs more than
 /// acquire and release; all are given the full strength.
 #[inline(always)]
-pub(crate) fn fence<O: Rv>(o: &mut O, _: Insn) -> Done<O> {
+pub(crate) fn fence<O: Rv>(o: &mut O, _: &Insn) -> Done<O> {
     o.fence(Order::AcqRel);
     Ok(())
 }

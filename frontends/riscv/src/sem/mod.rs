@@ -24,28 +24,28 @@ pub(crate) type Done<O> = Result<(), <O as Ops>::Exit>;
 pub(crate) trait Rv: Ops<Guest = Hart> {
     /// `x[rs1]`
     #[inline(always)]
-    fn rs1(&mut self, i: Insn) -> Self::V {
+    fn rs1(&mut self, i: &Insn) -> Self::V {
         self.reg(i.rs1())
     }
     /// `x[rs2]`
     #[inline(always)]
-    fn rs2(&mut self, i: Insn) -> Self::V {
+    fn rs2(&mut self, i: &Insn) -> Self::V {
         self.reg(i.rs2())
     }
     /// `sext(imm)`
     #[inline(always)]
-    fn simm(&mut self, i: Insn) -> Self::V {
+    fn simm(&mut self, i: &Insn) -> Self::V {
         self.imm(i.simm() as u64)
     }
     /// `x[rd] = v`
     #[inline(always)]
-    fn rd(&mut self, i: Insn, v: Self::V) -> Done<Self> {
+    fn rd(&mut self, i: &Insn, v: Self::V) -> Done<Self> {
         self.set_reg(i.rd(), v);
         Ok(())
     }
     /// `x[rs1] + sext(imm)`
     #[inline(always)]
-    fn address(&mut self, i: Insn) -> Self::V {
+    fn address(&mut self, i: &Insn) -> Self::V {
         let (base, offset) = (self.rs1(i), self.simm(i));
         self.add(isoform_core::Width::W64, base, offset)
     }
@@ -58,7 +58,7 @@ macro_rules! rr {
     ($( $name:ident = |$o:ident, $a:ident, $b:ident| $value:expr; )*) => { $(
         #[doc = concat!("`", stringify!($name), " rd, rs1, rs2`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>($o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>($o: &mut O, i: &Insn) -> Done<O> {
             let ($a, $b) = ($o.rs1(i), $o.rs2(i));
             let value = $value;
             $o.rd(i, value)
@@ -71,7 +71,7 @@ macro_rules! ri {
     ($( $name:ident = |$o:ident, $a:ident, $b:ident| $value:expr; )*) => { $(
         #[doc = concat!("`", stringify!($name), " rd, rs1, imm`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>($o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>($o: &mut O, i: &Insn) -> Done<O> {
             let ($a, $b) = ($o.rs1(i), $o.simm(i));
             let value = $value;
             $o.rd(i, value)
@@ -84,7 +84,7 @@ macro_rules! r1 {
     ($( $name:ident = |$o:ident, $a:ident| $value:expr; )*) => { $(
         #[doc = concat!("`", stringify!($name), " rd, rs1`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>($o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>($o: &mut O, i: &Insn) -> Done<O> {
             let $a = $o.rs1(i);
             let value = $value;
             $o.rd(i, value)

@@ -9,7 +9,7 @@ use isoform_core::{Helper, Insn};
 
 /// What is no instruction.
 #[inline(always)]
-pub(crate) fn illegal<O: Rv>(o: &mut O, _: Insn) -> Done<O> {
+pub(crate) fn illegal<O: Rv>(o: &mut O, _: &Insn) -> Done<O> {
     o.trap(crate::Trap::ILLEGAL)
 }
 
@@ -24,7 +24,7 @@ macro_rules! calls {
     ($( $name:ident $helper:ident; )*) => { $(
         #[doc = concat!("`", stringify!($name), "`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>(o: &mut O, _: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>(o: &mut O, _: &Insn) -> Done<O> {
             call(o, &sys::$helper)
         }
     )* };
@@ -43,7 +43,7 @@ calls! {
 
 /// `pause`
 #[inline(always)]
-pub(crate) fn pause<O: Rv>(o: &mut O, _: Insn) -> Done<O> {
+pub(crate) fn pause<O: Rv>(o: &mut O, _: &Insn) -> Done<O> {
     call(o, &crate::intrinsics::PAUSE)
 }
 
@@ -51,7 +51,7 @@ macro_rules! returns {
     ($( $name:ident $helper:ident; )*) => { $(
         #[doc = concat!("`", stringify!($name), "`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>(o: &mut O, _: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>(o: &mut O, _: &Insn) -> Done<O> {
             let none = o.imm(0);
             let pc = o.helper(&sys::$helper, [none; 4])?;
             o.jump_to(pc);
@@ -67,7 +67,7 @@ returns! {
 
 /// The arguments say which of address and ASID are given: x0 means all.
 #[inline(always)]
-fn translation_fence<O: Rv>(o: &mut O, i: Insn, helper: &'static Helper<crate::Hart>) -> Done<O> {
+fn translation_fence<O: Rv>(o: &mut O, i: &Insn, helper: &'static Helper<crate::Hart>) -> Done<O> {
     let (address, asid) = (o.rs1(i), o.rs2(i));
     let (one, all) = (
         o.imm((i.rs1().0 != 0).into()),
@@ -78,13 +78,13 @@ fn translation_fence<O: Rv>(o: &mut O, i: Insn, helper: &'static Helper<crate::H
 
 /// `sfence.vma rs1, rs2`
 #[inline(always)]
-pub(crate) fn sfence_vma<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+pub(crate) fn sfence_vma<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
     translation_fence(o, i, &sys::SFENCE_VMA)
 }
 
 /// `sinval.vma rs1, rs2`
 #[inline(always)]
-pub(crate) fn sinval_vma<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+pub(crate) fn sinval_vma<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
     translation_fence(o, i, &sys::SINVAL_VMA)
 }
 
@@ -92,7 +92,7 @@ macro_rules! cache_blocks {
     ($( $name:ident $helper:ident; )*) => { $(
         #[doc = concat!("`", stringify!($name), " (rs1)`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             let (address, none) = (o.rs1(i), o.imm(0));
             o.helper(&sys::$helper, [address, none, none, none]).map(|_| ())
         }
@@ -110,7 +110,7 @@ cache_blocks! {
 /// immediate 0 (set, clear): Unpriv. table "Conditions determining whether a CSR
 /// instruction reads or writes".
 #[inline(always)]
-fn csr<O: Rv>(o: &mut O, i: Insn, op: CsrOp, immediate: bool) -> Done<O> {
+fn csr<O: Rv>(o: &mut O, i: &Insn, op: CsrOp, immediate: bool) -> Done<O> {
     let operand = if immediate {
         o.imm(i.rs1().0.into())
     } else {
@@ -129,7 +129,7 @@ macro_rules! csrs {
     ($( $name:ident $op:ident $immediate:literal; )*) => { $(
         #[doc = concat!("`", stringify!($name), " rd, csr, operand`")]
         #[inline(always)]
-        pub(crate) fn $name<O: Rv>(o: &mut O, i: Insn) -> Done<O> {
+        pub(crate) fn $name<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             csr(o, i, CsrOp::$op, $immediate)
         }
     )* };

@@ -6,7 +6,7 @@ use super::rig::{Rig, Snapshot, operand};
 use isoform_core::{Guest, Helper, Insn};
 use isoform_record::{Op, Recording, record};
 use isoform_riscv::csr::csr_name;
-use isoform_riscv::format::Format;
+use isoform_riscv::format::{Format, Operands};
 use isoform_riscv::generate::{Encoding, Random, format_of};
 use isoform_riscv::table::{FORMS, Op as Name};
 use isoform_riscv::{Cpu, Hart, Mode, Priv};
@@ -63,7 +63,7 @@ fn calls(r: &mut Random) -> Vec<Call> {
         let (insn, line) = e.decode(ext);
         format_of(&line?);
         // `CHECK_TARGET` is called where there is no C alone.
-        let no_c = insn.op == Name::Jal as u16 || insn.op == Name::Jalr as u16;
+        let no_c = insn.is(Name::Jal) || insn.is(Name::Jalr);
         let mode = Mode {
             privilege: Priv::M,
             fp_off: false,

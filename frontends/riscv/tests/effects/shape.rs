@@ -3,6 +3,7 @@
 use super::{Case, cases};
 use isoform_core::{Guest, Reg};
 use isoform_record::Op;
+use isoform_riscv::decode::Line;
 use isoform_riscv::format::{Format, Operands};
 use isoform_riscv::generate::{Touches, format_of};
 use isoform_riscv::table;
@@ -108,7 +109,7 @@ fn only_operands_are_touched() {
 #[test]
 fn without_floating_point_its_instructions_trap_at_once() {
     for case in cases().iter().filter(|c| c.mode.fp_off) {
-        let form = table::FORMS.iter().find(|f| f.op as u16 == case.insn.op);
+        let form = table::FORMS.iter().find(|f| case.insn.is(f.op));
         let ext = form.expect("every operation has a long form").ext;
         let float = matches!(ext, Ext::F | Ext::D | Ext::Zfh | Ext::Zfhmin);
         let traps = matches!(case.meaning.ops[..], [Op::Trap(_)]);
@@ -129,11 +130,19 @@ fn loads_and_stores_take_one_access_each() {
             Format::Amo => usize::from(case.line.mnemonic() != "amocas.q"),
             _ => 0,
         };
-        let jalr = case.insn.op == table::Op::Jalr as u16;
+        let jalr = case.insn.is(table::Op::Jalr);
         assert_eq!(memory, if jalr { 0 } else { by_format }, "{case}");
-        assert_eq!(
-            Hart::length(case.insn),
-            if case.insn.a & 0x80 == 0 { 4 } else { 2 }
-        );
+    }
+}
+
+#[test]
+fn the_length_said_is_that_of_the_encoding() {
+    for case in cases() {
+        let bytes = match case.line {
+            Line::Long(_) => 4,
+            Line::Short(_) => 2,
+        };
+        assert_eq!(Hart::length(case.insn), bytes, "{case}");
+        assert_eq!(case.meaning.length, Some(bytes), "{case}");
     }
 }
