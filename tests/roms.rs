@@ -2,6 +2,7 @@
 //! backend and under both clocks, with the machine and the verdict that
 //! `test-roms/roms.toml` names.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -173,6 +174,46 @@ fn endless_programs_are_survived() {
         }
         Ok(())
     });
+}
+
+/// What a program prints that is given `input`, which then ends.
+fn echoed(clock: &str, input: &'static [u8]) -> String {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_isoform"))
+        .arg("run")
+        .arg(folder().join("bin/htif.elf"))
+        .args(["--clock", clock, "--timeout", PATIENCE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = process.stdin.take().expect("piped");
+    // A program that ends early leaves the rest unread.
+    let typist = std::thread::spawn(move || drop(stdin.write_all(input)));
+    let output = process.wait_with_output().expect("it ends");
+    typist.join().expect("no panic");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{clock}: {}, {said}",
+        output.status
+    );
+    said
+}
+
+#[test]
+fn what_is_typed_is_read_through_the_host_interface() {
+    for clock in CLOCKS {
+        let said = echoed(clock, b"one character\nafter the other. And no more");
+        assert_eq!(said, "one character\nafter the other.", "{clock}");
+    }
+}
+
+/// The program asks for a character that never comes: it goes on, unanswered.
+#[test]
+fn the_end_of_input_stops_no_program() {
+    for clock in CLOCKS {
+        assert_eq!(echoed(clock, b"more!"), "more!?", "{clock}");
+    }
 }
 
 /// The check can fail: a program that fails on purpose is not taken for a pass.

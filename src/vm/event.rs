@@ -45,7 +45,7 @@ pub(super) enum Event {
     },
     /// The serial line received bytes.
     Input(Vec<u8>),
-    /// The serial port can take more input.
+    /// The serial port or the program's host interface can take more input.
     InputRoom,
     /// A channel of the console in a slot can take more output.
     OutputRoom {

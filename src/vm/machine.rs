@@ -59,7 +59,9 @@ pub(super) struct Machine {
     bells: Vec<Arc<Bells>>,
     cpu: Cpu,
     console: Option<Console>,
-    /// Input that the serial port had no room for.
+    /// The host interface of the program that runs, if it has one.
+    htif: Option<Arc<Mutex<Htif>>>,
+    /// Input that nobody in the machine had room for.
     input: VecDeque<u8>,
     /// The serial port was busy when it was to be fed.
     feeds_again: bool,
@@ -152,6 +154,7 @@ impl Machine {
             bells,
             cpu,
             console,
+            htif: None,
             input: VecDeque::new(),
             feeds_again: false,
             channels,
@@ -184,7 +187,7 @@ impl Machine {
             .into_iter()
             .flatten()
             .find_map(|e| e.htif);
-        let htif = htif.map(|h| Arc::new(Mutex::new(Htif::new(h.tohost, h.fromhost))));
+        self.htif = htif.map(|h| Arc::new(Mutex::new(Htif::new(h.tohost, h.fromhost))));
         let info = loaded.fdt + FDT_ROOM - INFO_ROOM;
         let next = loaded
             .program
@@ -194,7 +197,7 @@ impl Machine {
         described.ok_or_else(too_large)?;
         self.shared.ending.store(false, Ordering::SeqCst);
         for runner in &mut self.runners {
-            runner.set_htif(htif.clone());
+            runner.set_htif(self.htif.clone());
             let id = runner.hart.id();
             let bare = matches!(payload.firmware, Firmware::None);
             runner.hart.offer_semihosting(bare);
@@ -230,6 +233,7 @@ impl Machine {
             log::warn!("{e}");
         }
         self.board.devices.iter().for_each(|d| lock(&**d).reset());
+        self.htif = None;
         if let Some((_, agenda)) = self.insn.clone() {
             for event in agenda.clear() {
                 if matches!(event, Event::Block { .. }) {
@@ -394,8 +398,22 @@ impl Machine {
         None
     }
 
-    /// Gives the serial port what input it takes.
+    /// Gives the machine what input it takes: a program that reads through its host
+    /// interface is asking for it, and so comes first.
     pub(super) fn feed(&mut self) {
+        self.feed_htif();
+        self.feed_uart();
+    }
+
+    fn feed_htif(&mut self) {
+        if let Some(htif) = &self.htif {
+            let input = self.input.make_contiguous();
+            let taken = lock(htif).receive(self.board.ram(), input);
+            self.consumed(taken);
+        }
+    }
+
+    fn feed_uart(&mut self) {
         // A hart may hold the port while it waits for a slow reader; the VM thread must
         // not wait for that.
         self.feeds_again = false;
@@ -414,6 +432,11 @@ impl Machine {
         }
         let taken = uart.receive(self.input.make_contiguous());
         drop(uart);
+        self.consumed(taken);
+    }
+
+    /// The machine has taken input.
+    fn consumed(&mut self, taken: usize) {
         self.input.drain(..taken);
         if let Some(console) = &self.console {
             console.consumed(taken);
