@@ -35,6 +35,7 @@ struct Rom {
     harts: u32,
     #[serde(default)]
     exit: i32,
+    clock: Option<String>,
 }
 
 fn one() -> u32 {
@@ -71,7 +72,8 @@ fn runs<'a>(roms: &'a [Rom], clocks: &'a [&str]) -> Vec<Run<'a>> {
         .flat_map(|backend| clocks.iter().map(move |clock| (*backend, *clock)));
     forms
         .flat_map(|(backend, clock)| {
-            roms.iter().map(move |rom| Run {
+            let fits = move |rom: &&Rom| rom.clock.as_ref().is_none_or(|c| c == clock);
+            roms.iter().filter(fits).map(move |rom| Run {
                 rom,
                 backend,
                 clock,
@@ -224,6 +226,7 @@ fn a_failure_is_seen() {
         kind: "test".into(),
         harts: 1,
         exit: 0,
+        clock: None,
     };
     let result = verdict(&Run {
         rom: &rom,

@@ -21,7 +21,7 @@ const NEVER: u64 = u64::MAX;
 /// The harts' timers: when each wants to be woken.
 pub(super) struct Timers {
     deadlines: Vec<AtomicU64>,
-    /// When the VM thread wakes by itself; `NEVER` while it is awake.
+    /// When the VM thread looks by itself; `NEVER` while it is awake.
     next: AtomicU64,
     nudge: Arc<Nudge>,
 }
@@ -30,12 +30,11 @@ pub(super) struct Timers {
 /// happens before it looks.
 pub(super) struct Nudge {
     sent: AtomicBool,
-    /// Nobody where deadlines are looked at anyway, as under the instruction clock.
-    post: Option<Poster>,
+    post: Poster,
 }
 
 impl Nudge {
-    pub(super) fn new(post: Option<Poster>) -> Self {
+    pub(super) fn new(post: Poster) -> Self {
         Self {
             sent: AtomicBool::new(false),
             post,
@@ -43,10 +42,8 @@ impl Nudge {
     }
 
     pub(super) fn send(&self) {
-        if let Some(post) = &self.post
-            && !self.sent.swap(true, Ordering::SeqCst)
-        {
-            post.post(Event::Deadline);
+        if !self.sent.swap(true, Ordering::SeqCst) {
+            self.post.post(Event::Deadline);
         }
     }
 
@@ -124,7 +121,7 @@ impl Timers {
         earliest.filter(|d| *d != NEVER)
     }
 
-    /// The VM thread sleeps until `time`, or is awake (`None`).
+    /// The VM thread looks at `time`, if not before, or is awake (`None`).
     pub(super) fn sleeps_until(&self, time: Option<u64>) {
         self.next.store(time.unwrap_or(NEVER), Ordering::SeqCst);
     }

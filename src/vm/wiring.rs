@@ -37,7 +37,7 @@ impl Time {
         match config.clock {
             ClockChoice::Host => {
                 let post: Poster = Arc::new(sender.clone());
-                let nudge = Arc::new(Nudge::new(Some(post.clone())));
+                let nudge = Arc::new(Nudge::new(post.clone()));
                 Self {
                     clock: Arc::new(HostClock::new()),
                     insn: None,
@@ -49,7 +49,7 @@ impl Time {
             ClockChoice::Insn { .. } => {
                 let clock = Arc::new(InsnClock::default());
                 let agenda = Arc::new(Agenda::new(clock.clone()));
-                let nudge = Arc::new(Nudge::new(None));
+                let nudge = Arc::new(Nudge::new(agenda.clone()));
                 let insn = Some((clock.clone(), agenda.clone()));
                 Self {
                     clock,
