@@ -2,7 +2,7 @@
 //! backend and under both clocks, with the machine and the verdict that
 //! `test-roms/roms.toml` names.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -215,6 +215,37 @@ fn what_is_typed_is_read_through_the_host_interface() {
 fn the_end_of_input_stops_no_program() {
     for clock in CLOCKS {
         assert_eq!(echoed(clock, b"more!"), "more!?", "{clock}");
+    }
+}
+
+/// A reader that is slow gets everything, and no hart waits for it: under the host's
+/// clock the guest sees a busy line, under the instruction clock nothing.
+#[test]
+fn a_slow_reader_gets_everything_and_stops_no_hart() {
+    const PART: usize = 150 * 4096;
+    for (clock, line) in [("host", "\nbusy\n"), ("insn", "\nfree\n")] {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_isoform"))
+            .arg("run")
+            .arg(folder().join("bin/flood.elf"))
+            .args(["--clock", clock, "--timeout", PATIENCE])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdout = process.stdout.take().expect("piped");
+        // Long enough for the guest to fill all that lies between.
+        std::thread::sleep(Duration::from_secs(1));
+        let mut said = vec![0; PART];
+        stdout.read_exact(&mut said).expect("it goes on");
+        std::thread::sleep(Duration::from_secs(1));
+        stdout.read_to_end(&mut said).expect("it ends");
+        let text = (0..PART).map(|i| b'a' + (i % 23) as u8);
+        let expected = text.clone().chain(text).chain(line.bytes());
+        assert!(
+            said.iter().copied().eq(expected),
+            "{clock}: something is lost"
+        );
+        assert!(process.wait().expect("it ends").success(), "{clock}");
     }
 }
 

@@ -143,7 +143,7 @@ impl Runner {
         let Some(htif) = &self.htif else {
             return;
         };
-        // Unlocked before the console is, which may wait for a reader.
+        // Unlocked before it is printed, which may take as long as a reader takes.
         let event = lock(htif).poll(self.hart.ram());
         match event {
             Some(HtifEvent::Exit(code)) => {
@@ -155,7 +155,7 @@ impl Runner {
                 };
                 self.end(end);
             }
-            Some(HtifEvent::Output(bytes)) => sbi::Machine::console_write(&*self.shared, &bytes),
+            Some(HtifEvent::Output(bytes)) => sbi::Machine::console_print(&*self.shared, &bytes),
             Some(HtifEvent::Read) => self.shared.post.post(Event::InputRoom),
             None => {}
         }

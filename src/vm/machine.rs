@@ -29,8 +29,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, OnceLock, TryLockError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 /// Bytes of decoded code kept, by all harts together. With the rest of the process it
 /// stays below the 40 MiB that a machine may take beside its guest's memory.
@@ -38,9 +38,6 @@ const CODE_CACHE: usize = 20 << 20;
 
 /// Exit status of a program whose reader leaves: that of SIGPIPE, as shells say it.
 const READER_LEFT: u32 = 128 + 13;
-
-/// How long the serial port may be busy before it is tried again.
-const FEED_AGAIN: Duration = Duration::from_millis(10);
 
 /// A machine.
 pub(super) struct Machine {
@@ -63,8 +60,6 @@ pub(super) struct Machine {
     htif: Option<Arc<Mutex<Htif>>>,
     /// Input that nobody in the machine had room for.
     input: VecDeque<u8>,
-    /// The serial port was busy when it was to be fed.
-    feeds_again: bool,
     channels: Option<Channels>,
     /// The kernel's `rng-seed` and `kaslr-seed`.
     random: ChaCha12Rng,
@@ -156,7 +151,6 @@ impl Machine {
             console,
             htif: None,
             input: VecDeque::new(),
-            feeds_again: false,
             channels,
             random,
             _workers: workers,
@@ -312,7 +306,10 @@ impl Machine {
     /// Writes out what is pending, and gives the terminal back. What became of the
     /// run may change by it: output that was lost is no success.
     pub(super) fn finish(&mut self, outcome: Result<Outcome, VmError>) -> Result<Outcome, VmError> {
-        self.console = None;
+        if let Some(console) = self.console.take() {
+            console.output().take_all();
+            lock(&self.board.uart).output_room();
+        }
         let stopped = !matches!(outcome, Ok(Outcome::Exit(_)));
         let finished = self.channels.as_ref().map_or(Ok(()), |c| c.finish(stopped));
         match finished {
@@ -328,7 +325,13 @@ impl Machine {
 
     /// Whether the machine is to stand still until its output is written.
     pub(super) fn is_behind(&self) -> bool {
-        self.insn.is_some() && self.channels.as_ref().is_some_and(Channels::is_behind)
+        let console = || {
+            self.console
+                .as_ref()
+                .is_some_and(|c| c.output().is_behind())
+        };
+        let channels = || self.channels.as_ref().is_some_and(Channels::is_behind);
+        self.insn.is_some() && (console() || channels())
     }
 
     /// The VM thread is awake: it looks at deadlines before it sleeps again.
@@ -340,11 +343,6 @@ impl Machine {
     /// The VM thread sleeps until then, unless an event comes.
     pub(super) fn sleeps_until(&self, deadline: Option<u64>) {
         self.timers.sleeps_until(deadline);
-    }
-
-    /// How long to wait before the serial port is to be fed again, if at all.
-    pub(super) fn feeds_again(&self) -> Option<Duration> {
-        self.feeds_again.then_some(FEED_AGAIN)
     }
 
     /// Has devices and harts look at the time.
@@ -392,6 +390,7 @@ impl Machine {
                 self.feed();
             }
             Event::InputRoom => self.feed(),
+            Event::SerialRoom => lock(&self.board.uart).output_room(),
             Event::Deadline => {}
             Event::End(end) => return Some(end),
         }
@@ -414,17 +413,7 @@ impl Machine {
     }
 
     fn feed_uart(&mut self) {
-        // A hart may hold the port while it waits for a slow reader; the VM thread must
-        // not wait for that.
-        self.feeds_again = false;
-        let mut uart = match self.board.uart.try_lock() {
-            Ok(uart) => uart,
-            Err(TryLockError::Poisoned(e)) => e.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                self.feeds_again = !self.input.is_empty();
-                return;
-            }
-        };
+        let mut uart = lock(&self.board.uart);
         if !uart.is_listening() {
             // Otherwise the guest's set-up of the port would eat the beginning.
             uart.await_listener();
