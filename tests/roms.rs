@@ -2,6 +2,7 @@
 //! backend and under both clocks, with the machine and the verdict that
 //! `test-roms/roms.toml` names.
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -34,6 +35,7 @@ struct Rom {
     harts: u32,
     #[serde(default)]
     exit: i32,
+    clock: Option<String>,
 }
 
 fn one() -> u32 {
@@ -70,7 +72,8 @@ fn runs<'a>(roms: &'a [Rom], clocks: &'a [&str]) -> Vec<Run<'a>> {
         .flat_map(|backend| clocks.iter().map(move |clock| (*backend, *clock)));
     forms
         .flat_map(|(backend, clock)| {
-            roms.iter().map(move |rom| Run {
+            let fits = move |rom: &&Rom| rom.clock.as_ref().is_none_or(|c| c == clock);
+            roms.iter().filter(fits).map(move |rom| Run {
                 rom,
                 backend,
                 clock,
@@ -175,6 +178,77 @@ fn endless_programs_are_survived() {
     });
 }
 
+/// What a program prints that is given `input`, which then ends.
+fn echoed(clock: &str, input: &'static [u8]) -> String {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_isoform"))
+        .arg("run")
+        .arg(folder().join("bin/htif.elf"))
+        .args(["--clock", clock, "--timeout", PATIENCE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = process.stdin.take().expect("piped");
+    // A program that ends early leaves the rest unread.
+    let typist = std::thread::spawn(move || drop(stdin.write_all(input)));
+    let output = process.wait_with_output().expect("it ends");
+    typist.join().expect("no panic");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{clock}: {}, {said}",
+        output.status
+    );
+    said
+}
+
+#[test]
+fn what_is_typed_is_read_through_the_host_interface() {
+    for clock in CLOCKS {
+        let said = echoed(clock, b"one character\nafter the other. And no more");
+        assert_eq!(said, "one character\nafter the other.", "{clock}");
+    }
+}
+
+/// The program asks for a character that never comes: it goes on, unanswered.
+#[test]
+fn the_end_of_input_stops_no_program() {
+    for clock in CLOCKS {
+        assert_eq!(echoed(clock, b"more!"), "more!?", "{clock}");
+    }
+}
+
+/// A reader that is slow gets everything, and no hart waits for it: under the host's
+/// clock the guest sees a busy line, under the instruction clock nothing.
+#[test]
+fn a_slow_reader_gets_everything_and_stops_no_hart() {
+    const PART: usize = 150 * 4096;
+    for (clock, line) in [("host", "\nbusy\n"), ("insn", "\nfree\n")] {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_isoform"))
+            .arg("run")
+            .arg(folder().join("bin/flood.elf"))
+            .args(["--clock", clock, "--timeout", PATIENCE])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdout = process.stdout.take().expect("piped");
+        // Long enough for the guest to fill all that lies between.
+        std::thread::sleep(Duration::from_secs(1));
+        let mut said = vec![0; PART];
+        stdout.read_exact(&mut said).expect("it goes on");
+        std::thread::sleep(Duration::from_secs(1));
+        stdout.read_to_end(&mut said).expect("it ends");
+        let text = (0..PART).map(|i| b'a' + (i % 23) as u8);
+        let expected = text.clone().chain(text).chain(line.bytes());
+        assert!(
+            said.iter().copied().eq(expected),
+            "{clock}: something is lost"
+        );
+        assert!(process.wait().expect("it ends").success(), "{clock}");
+    }
+}
+
 /// The check can fail: a program that fails on purpose is not taken for a pass.
 #[test]
 fn a_failure_is_seen() {
@@ -183,6 +257,7 @@ fn a_failure_is_seen() {
         kind: "test".into(),
         harts: 1,
         exit: 0,
+        clock: None,
     };
     let result = verdict(&Run {
         rom: &rom,

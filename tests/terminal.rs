@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use isoform::config::SerialSpec;
-use isoform::console::{Console, ConsoleEvent};
+use isoform::console::{Console, ConsoleEvent, Policy};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
@@ -64,7 +64,8 @@ fn child(role: &str) -> ExitCode {
     // The console lets go of its end when input ends; the child goes on.
     let _listening = send.clone();
     let callback = move |event| send.send(event).expect("the child still listens");
-    let console = Console::open(&SerialSpec::Stdio, callback, info).expect("a console");
+    let console = Console::open(&SerialSpec::Stdio, Policy::Refuse, callback, info);
+    let console = console.expect("a console");
     let output = console.output();
     output.write(b"ready\r\n");
     assert!(output.flush(PATIENCE));
@@ -95,8 +96,9 @@ fn wait_for_quit(events: &Receiver<ConsoleEvent>, console: &Console) {
                 console.consumed(bytes.len());
                 output.write(format!("[{}]", bytes.escape_ascii()).as_bytes());
             }
-            ConsoleEvent::Reset => output.write(b"[reset]"),
-            ConsoleEvent::Eof => output.write(b"[end]"),
+            ConsoleEvent::Reset => drop(output.write(b"[reset]")),
+            ConsoleEvent::Eof => drop(output.write(b"[end]")),
+            ConsoleEvent::OutputRoom => {}
             ConsoleEvent::Quit => return,
         }
     }

@@ -132,6 +132,12 @@ impl Bus {
         device.write(gpa - window.base, size, size.truncate(value))
     }
 
+    /// Whether RAM or a device answers at an address. The device is not asked, and may
+    /// still refuse an access to the register there.
+    pub fn is_mapped(&self, gpa: u64) -> bool {
+        self.ram.page_index(gpa).is_some() || self.find(gpa, Size::B1).is_ok()
+    }
+
     fn find(&self, gpa: u64, size: Size) -> Result<&Window, BusFault> {
         if gpa & (size.bytes() - 1) != 0 {
             return Err(BusFault);
@@ -207,5 +213,21 @@ mod tests {
         assert_eq!(bus.read(0x1001, Size::B2), Err(BusFault));
         assert_eq!(bus.read(0x8000_0ff8, Size::B8), Ok(0));
         assert_eq!(bus.counts()[0].reads, 2);
+    }
+
+    #[test]
+    fn what_is_mapped_is_known_without_an_access() {
+        let ram = Arc::new(Ram::new(0x8000_0000, 0x1000).expect("4 KiB"));
+        let mut bus = Bus::new(ram);
+        let echo = Arc::new(Mutex::new(Echo(!0)));
+        bus.map("a", 0x1000, 0x100, echo).expect("free");
+        for gpa in [0x1000, 0x10f8, 0x10ff, 0x8000_0000, 0x8000_0fff] {
+            assert!(bus.is_mapped(gpa), "{gpa:#x}");
+        }
+        for gpa in [0, 0xfff, 0x1100, 0x7fff_ffff, 0x8000_1000, u64::MAX] {
+            assert!(!bus.is_mapped(gpa), "{gpa:#x}");
+        }
+        let counts = bus.counts();
+        assert!(counts.iter().all(|c| (c.reads, c.writes) == (0, 0)));
     }
 }

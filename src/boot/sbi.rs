@@ -53,8 +53,10 @@ pub trait Machine {
     fn interrupt(&self, hart: usize);
     /// Has the harts of the mask serve requests, and waits until they have.
     fn fence(&self, harts: &[usize], requests: Requests);
-    /// Writes to the console.
-    fn console_write(&self, bytes: &[u8]);
+    /// Writes to the console what it takes now; how much that was.
+    fn console_write(&self, bytes: &[u8]) -> usize;
+    /// Writes all of it to the console, however long that takes.
+    fn console_print(&self, bytes: &[u8]);
     /// Reads from the console what there is.
     fn console_read(&self, bytes: &mut [u8]) -> usize;
     /// The machine ends or begins anew, soon.
@@ -279,8 +281,8 @@ fn debug_console(
             hart.ram()
                 .read(low, &mut bytes)
                 .ok_or(Error::InvalidParam)?;
-            machine.console_write(&bytes);
-            Ok(bytes.len() as u64)
+            // Does not wait: the caller goes on with the rest (SBI 12.1).
+            Ok(machine.console_write(&bytes) as u64)
         }
         1 => {
             // Checked before input is taken, so that none is lost.
@@ -295,7 +297,8 @@ fn debug_console(
             Ok(n as u64)
         }
         2 => {
-            machine.console_write(&[count as u8]);
+            // Waits (SBI 12.3).
+            machine.console_print(&[count as u8]);
             Ok(0)
         }
         _ => Err(Error::NotSupported),
@@ -322,7 +325,8 @@ fn legacy(hart: &mut Hart, machine: &dyn Machine, extension: u64, args: [u64; 5]
     };
     match extension {
         eid::SET_TIMER => hart.set_stimecmp(args[0]),
-        eid::CONSOLE_PUTCHAR => machine.console_write(&[args[0] as u8]),
+        // Waits (SBI 5.2).
+        eid::CONSOLE_PUTCHAR => machine.console_print(&[args[0] as u8]),
         eid::CONSOLE_GETCHAR => {
             let mut byte = [0];
             return if machine.console_read(&mut byte) == 1 {

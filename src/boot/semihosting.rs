@@ -92,7 +92,7 @@ fn print(hart: &Hart, machine: &dyn Machine, at: u64, len: u64) -> u64 {
     let bytes: Option<Vec<u8>> = (0..len).map(|n| byte(hart, at.checked_add(n)?)).collect();
     match bytes {
         Some(bytes) => {
-            machine.console_write(&bytes);
+            machine.console_print(&bytes);
             0
         }
         None => FAILED,
@@ -102,7 +102,7 @@ fn print(hart: &Hart, machine: &dyn Machine, at: u64, len: u64) -> u64 {
 /// Prints up to a NUL.
 fn print_string(hart: &Hart, machine: &dyn Machine, at: u64) -> u64 {
     let bytes = (0..WRITE_MAX).map_while(|n| byte(hart, at.checked_add(n)?).filter(|b| *b != 0));
-    machine.console_write(&bytes.collect::<Vec<_>>());
+    machine.console_print(&bytes.collect::<Vec<_>>());
     0
 }
 
@@ -168,7 +168,10 @@ mod tests {
         }
         fn interrupt(&self, _: usize) {}
         fn fence(&self, _: &[usize], _: Requests) {}
-        fn console_write(&self, bytes: &[u8]) {
+        fn console_write(&self, _: &[u8]) -> usize {
+            0
+        }
+        fn console_print(&self, bytes: &[u8]) {
             self.0.lock().expect("not poisoned").extend(bytes);
         }
         fn console_read(&self, bytes: &mut [u8]) -> usize {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::keys::{Action, Keys};
 use super::wake::Wake;
-use super::{ConsoleEvent, Output};
+use super::{ConsoleEvent, Events, Output};
 
 /// Bytes given out and not acknowledged, at most.
 pub(super) const MAX_OUTSTANDING: usize = 64 << 10;
@@ -38,7 +38,7 @@ pub(super) enum Source {
 
 /// The machine, as the input thread sees it.
 pub(super) struct Host {
-    pub(super) events: Box<dyn FnMut(ConsoleEvent) + Send>,
+    pub(super) events: Events,
     pub(super) info: Box<dyn Fn() -> String + Send>,
 }
 
@@ -113,7 +113,7 @@ pub(super) fn start(
             Source::Terminal(fd) => reader.terminal(&fd),
             Source::Stream(fd) => {
                 if reader.stream(fd.as_fd()) == End::Eof {
-                    (reader.host.events)(ConsoleEvent::Eof);
+                    reader.host.events.tell(ConsoleEvent::Eof);
                 }
             }
             Source::Pty { master, _peer } => {
@@ -170,7 +170,7 @@ impl Reader {
                     }
                 }
                 Read::Nothing => {}
-                Read::Eof => return (self.host.events)(ConsoleEvent::Eof),
+                Read::Eof => return self.host.events.tell(ConsoleEvent::Eof),
                 Read::Closed => return,
             }
         }
@@ -187,10 +187,10 @@ impl Reader {
                 let info = (self.host.info)();
                 self.show(&format!("{}\n{}", info.trim_end(), keys.prompt()));
             }
-            Action::Reset => (self.host.events)(ConsoleEvent::Reset),
+            Action::Reset => self.host.events.tell(ConsoleEvent::Reset),
             Action::Quit => {
                 self.output.never_wait();
-                (self.host.events)(ConsoleEvent::Quit);
+                self.host.events.tell(ConsoleEvent::Quit);
             }
         }
     }
@@ -246,7 +246,7 @@ impl Reader {
     fn input(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.credit.take(bytes.len());
-            (self.host.events)(ConsoleEvent::Bytes(bytes.to_vec()));
+            self.host.events.tell(ConsoleEvent::Bytes(bytes.to_vec()));
         }
     }
 

@@ -21,14 +21,14 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::config::SerialSpec;
 use input::{Credit, Source};
-pub use output::Output;
-use output::Policy;
+pub use output::{Output, Policy};
 pub use terminal::restore as restore_terminal;
 
 /// What comes from the host's end.
@@ -39,11 +39,29 @@ pub enum ConsoleEvent {
     Bytes(Vec<u8>),
     /// The monitor's `reset`.
     Reset,
-    /// Ctrl-A x or the monitor's `quit`. From here on [`Output::write`] never waits.
+    /// Ctrl-A x or the monitor's `quit`. From here on [`Output::write`] takes all.
     Quit,
+    /// [`Output::write`] took less than it was given, and takes more now.
+    OutputRoom,
     /// No more bytes will come (end of a pipe). The guest goes on. A socket's peer
     /// that leaves is no end: another may come.
     Eof,
+}
+
+/// Who hears of events. Called on several threads.
+#[derive(Clone)]
+struct Events(Arc<dyn Fn(ConsoleEvent) + Send + Sync>);
+
+impl Events {
+    fn tell(&self, event: ConsoleEvent) {
+        (self.0)(event);
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
 }
 
 /// Why the host's end cannot be set up.
@@ -90,7 +108,7 @@ pub enum ConsoleError {
 }
 
 /// The host's end of a serial line. Dropping it writes out what is pending, waiting
-/// as [`Output::write`] would, and restores the terminal. It must not be dropped by
+/// for readers of a file or standard output, and restores the terminal. It must not be dropped by
 /// its own callbacks.
 #[derive(Debug)]
 pub struct Console {
@@ -112,18 +130,23 @@ struct Input {
 impl Console {
     /// Opens the host's end that `spec` names.
     ///
-    /// `events` is called on the input thread and should not wait: bytes are to be
-    /// queued, and acknowledged with [`Console::consumed`] when the guest took them.
-    /// `info` answers the monitor's `info`; it is called on the same thread and
+    /// `full` is what happens to output that a file or standard output does not take
+    /// yet; sockets and pseudo-terminals drop the oldest.
+    ///
+    /// `events` is called on the threads of input and output and should not wait: bytes
+    /// are to be queued, and acknowledged with [`Console::consumed`] when the guest took
+    /// them. `info` answers the monitor's `info`; it is called on the input thread and
     /// returns lines separated by `\n`.
     ///
     /// # Errors
     /// [`ConsoleError`]; the terminal is then as it was.
     pub fn open(
         spec: &SerialSpec,
-        events: impl FnMut(ConsoleEvent) + Send + 'static,
+        full: Policy,
+        events: impl Fn(ConsoleEvent) + Send + Sync + 'static,
         info: impl Fn() -> String + Send + 'static,
     ) -> Result<Console, ConsoleError> {
+        let events = Events(Arc::new(events));
         let mut console = Console {
             output: Output::null(),
             input: None,
@@ -134,21 +157,23 @@ impl Console {
         let source = match spec {
             SerialSpec::Null => return Ok(console),
             SerialSpec::File(path) => {
-                console.output = Output::start(Some(open_file(path)?), Policy::Wait, spec.name())?;
+                let file = Some(open_file(path)?);
+                console.output = Output::start(file, full, spec.name(), events)?;
                 return Ok(console);
             }
-            SerialSpec::Stdio => console.open_stdio()?,
+            SerialSpec::Stdio => console.open_stdio(full, &events)?,
             SerialSpec::Unix(path) => {
                 let listener = listen(path)?;
                 console.socket = Some(path.clone());
-                console.output = Output::start(None, Policy::DropOldest, spec.name())?;
+                let policy = Policy::DropOldest;
+                console.output = Output::start(None, policy, spec.name(), events.clone())?;
                 Source::Listener(listener)
             }
-            SerialSpec::Pty => console.open_pty()?,
+            SerialSpec::Pty => console.open_pty(&events)?,
         };
         let credit = Credit::new().map_err(ConsoleError::Threads)?;
         let host = input::Host {
-            events: Box::new(events),
+            events,
             info: Box::new(info),
         };
         let thread = input::start(source, host, console.output.clone(), credit.clone())
@@ -160,11 +185,12 @@ impl Console {
         Ok(console)
     }
 
-    fn open_stdio(&mut self) -> Result<Source, ConsoleError> {
+    fn open_stdio(&mut self, full: Policy, events: &Events) -> Result<Source, ConsoleError> {
         let dup =
             |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map_err(ConsoleError::Stdio);
         let stdin = dup(io::stdin().as_fd())?;
-        self.output = Output::start(Some(dup(io::stdout().as_fd())?), Policy::Wait, "stdio")?;
+        let stdout = Some(dup(io::stdout().as_fd())?);
+        self.output = Output::start(stdout, full, "stdio", events.clone())?;
         if !io::stdin().is_terminal() {
             return Ok(Source::Stream(stdin));
         }
@@ -172,10 +198,10 @@ impl Console {
         Ok(Source::Terminal(stdin))
     }
 
-    fn open_pty(&mut self) -> Result<Source, ConsoleError> {
+    fn open_pty(&mut self, events: &Events) -> Result<Source, ConsoleError> {
         let (master, peer, path) = pty().map_err(ConsoleError::Pty)?;
         let output = master.try_clone().map_err(ConsoleError::Pty)?;
-        self.output = Output::start(Some(output), Policy::DropOldest, "pty")?;
+        self.output = Output::start(Some(output), Policy::DropOldest, "pty", events.clone())?;
         eprintln!("serial line: {}", path.display());
         self.pty = Some(path);
         Ok(Source::Pty {

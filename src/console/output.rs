@@ -1,9 +1,12 @@
 //! Bytes from the guest, on their way out.
 //!
 //! A bounded buffer and a thread that empties it. Where the host's end is a file
-//! or standard output, a full buffer makes the guest wait: nothing is lost. Where
-//! it is a socket or pseudo-terminal that may have no reader for days, the oldest
-//! bytes go instead, so that whoever connects sees the latest.
+//! or standard output, a full buffer takes no more and tells of room later: the
+//! guest sees a slow line, and nobody here waits. A driver that waits for the line
+//! loses nothing; one that gives up (Linux's kernel messages do, after 10 ms) loses
+//! what it sends all the same, as on a real line, and the buffer is large for its
+//! sake. Where the host's end is a socket or pseudo-terminal that may have no reader
+//! for days, the oldest bytes go instead, so that whoever connects sees the latest.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,11 +17,11 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 
-use super::ConsoleError;
 use super::wake::Wake;
+use super::{ConsoleError, ConsoleEvent, Events};
 
-/// Bytes the buffer holds.
-pub(super) const CAPACITY: usize = 64 << 10;
+/// Bytes the buffer holds: a kernel's messages from start to prompt, several times.
+pub(super) const CAPACITY: usize = 256 << 10;
 /// Bytes a write takes at most: a pipe that says it has room has at least this much.
 const CHUNK: usize = 4096;
 /// How long the end of a run waits for a peer that may not be reading.
@@ -26,9 +29,11 @@ const LINGER: Duration = Duration::from_millis(250);
 
 /// What a full buffer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Policy {
-    /// The writer waits.
-    Wait,
+pub enum Policy {
+    /// It takes no more; [`ConsoleEvent::OutputRoom`] tells when it does again.
+    Refuse,
+    /// It grows. Whoever writes looks at [`Output::is_behind`] and holds back.
+    Grow,
     /// The oldest bytes are dropped.
     DropOldest,
 }
@@ -42,10 +47,11 @@ struct Shared {
     state: Mutex<State>,
     /// Something to write, a new end, or the end of it all.
     work: Condvar,
-    /// Room in the buffer, or nothing left to write.
+    /// Less to write, or nothing left.
     room: Condvar,
     wake: Wake,
     name: &'static str,
+    events: Events,
 }
 
 #[derive(Debug)]
@@ -53,6 +59,8 @@ struct State {
     buffer: VecDeque<u8>,
     end: Option<Arc<OwnedFd>>,
     policy: Policy,
+    /// A writer was refused room, and is to be told of it.
+    refused: bool,
     /// The thread holds bytes it has not written yet.
     busy: bool,
     /// No more will be written: the thread leaves.
@@ -72,12 +80,14 @@ impl Output {
         end: Option<OwnedFd>,
         policy: Policy,
         name: &'static str,
+        events: Events,
     ) -> Result<Output, ConsoleError> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 buffer: VecDeque::with_capacity(CAPACITY),
                 end: end.map(Arc::new),
                 policy,
+                refused: false,
                 busy: false,
                 closed: false,
                 dropped: 0,
@@ -86,6 +96,7 @@ impl Output {
             room: Condvar::new(),
             wake: Wake::new().map_err(ConsoleError::Threads)?,
             name,
+            events,
         });
         let thread = Arc::clone(&shared);
         std::thread::Builder::new()
@@ -95,30 +106,38 @@ impl Output {
         Ok(Output(Some(shared)))
     }
 
-    /// Takes bytes from the guest. Waits only for a file, pipe or terminal that
-    /// cannot keep up, and not after [`Output::never_wait`].
-    pub fn write(&self, mut bytes: &[u8]) {
-        let Some(shared) = &self.0 else { return };
+    /// Takes bytes from the guest, and says how many. Never waits.
+    pub fn write(&self, bytes: &[u8]) -> usize {
+        let Some(shared) = &self.0 else {
+            return bytes.len();
+        };
         let mut state = shared.lock();
-        while !bytes.is_empty() && !state.closed {
-            // What `show` adds may exceed the capacity.
-            let room = CAPACITY.saturating_sub(state.buffer.len());
-            if room == 0 && state.policy == Policy::Wait {
-                state = shared
-                    .room
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            let n = bytes.len().min(if room == 0 { CHUNK } else { room });
-            let (now, later) = bytes.split_at(n);
-            state.buffer.extend(now);
+        if state.closed {
+            return bytes.len();
+        }
+        // What `show` adds may exceed the capacity.
+        let room = CAPACITY.saturating_sub(state.buffer.len());
+        let taken = match state.policy {
+            Policy::Refuse => bytes.len().min(room),
+            Policy::Grow | Policy::DropOldest => bytes.len(),
+        };
+        state.refused |= taken < bytes.len();
+        state.buffer.extend(bytes.iter().take(taken));
+        if state.policy == Policy::DropOldest {
             let excess = state.buffer.len().saturating_sub(CAPACITY);
             state.buffer.drain(..excess);
             state.dropped += excess as u64;
-            bytes = later;
-            shared.work.notify_one();
         }
+        shared.work.notify_one();
+        taken
+    }
+
+    /// Whether more is to be written than a machine should have waiting.
+    pub fn is_behind(&self) -> bool {
+        let behind = |state: &State| {
+            state.policy == Policy::Grow && state.buffer.len() >= CAPACITY && !state.closed
+        };
+        self.0.as_ref().is_some_and(|shared| behind(&shared.lock()))
     }
 
     /// Takes text for a person without ever waiting; there is little of it.
@@ -145,12 +164,24 @@ impl Output {
         true
     }
 
-    /// From now on a full buffer drops its oldest bytes: for the end of a run, when
-    /// no thread may be stuck in a write.
+    /// From now on a full buffer drops its oldest bytes: for the end of a run, which
+    /// waits for no reader.
     pub fn never_wait(&self) {
         if let Some(shared) = &self.0 {
-            shared.lock().policy = Policy::DropOldest;
-            shared.room.notify_all();
+            let mut state = shared.lock();
+            state.policy = Policy::DropOldest;
+            shared.tell_room(state);
+        }
+    }
+
+    /// From now on a full buffer grows: for what is still on its way at the end.
+    pub fn take_all(&self) {
+        if let Some(shared) = &self.0 {
+            let mut state = shared.lock();
+            if state.policy == Policy::Refuse {
+                state.policy = Policy::Grow;
+            }
+            shared.tell_room(state);
         }
     }
 
@@ -204,7 +235,18 @@ impl Shared {
             if let Err(error) = result {
                 self.lost(&mut state, &end, &error);
             }
-            self.room.notify_all();
+            self.tell_room(state);
+        }
+    }
+
+    /// Says that there is room to whoever waits for it or was refused it.
+    fn tell_room(&self, mut state: MutexGuard<'_, State>) {
+        let has_room = state.policy != Policy::Refuse || state.buffer.len() < CAPACITY;
+        let was_refused = has_room && std::mem::take(&mut state.refused);
+        drop(state);
+        self.room.notify_all();
+        if was_refused {
+            self.events.tell(ConsoleEvent::OutputRoom);
         }
     }
 
@@ -221,7 +263,7 @@ impl Shared {
                     let n = state.buffer.len().min(CHUNK);
                     let bytes = state.buffer.drain(..n).collect();
                     state.busy = true;
-                    self.room.notify_all();
+                    self.tell_room(state);
                     return Some((bytes, end));
                 }
                 _ => {

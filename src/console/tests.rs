@@ -18,8 +18,29 @@ fn open(spec: &SerialSpec) -> (Console, Receiver<ConsoleEvent>) {
         // The test may be over.
         let _ = events.send(event);
     };
-    let console = Console::open(spec, callback, String::new).expect("it opens");
+    let console = Console::open(spec, Policy::Refuse, callback, String::new).expect("it opens");
     (console, received)
+}
+
+/// Writes all of it, as a guest does: what is refused, once there is room.
+fn write_all(output: &Output, events: &Receiver<ConsoleEvent>, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let taken = output.write(bytes);
+        bytes = &bytes[taken..];
+        if !bytes.is_empty() {
+            let told = events.recv_timeout(PATIENCE);
+            assert_eq!(told, Ok(ConsoleEvent::OutputRoom));
+        }
+    }
+}
+
+/// An output to a pipe, and the pipe's other end.
+fn piped(policy: Policy) -> (Output, Receiver<ConsoleEvent>, std::io::PipeReader) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (events, received) = channel();
+    let events = Events(Arc::new(move |event| drop(events.send(event))));
+    let output = Output::start(Some(writer.into()), policy, "test", events);
+    (output.expect("a thread"), received, reader)
 }
 
 /// Bytes from the host's end until there are `len` of them.
@@ -51,21 +72,22 @@ fn all_bytes() -> Vec<u8> {
 fn a_file_gets_every_byte() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("log");
-    let (console, _) = open(&SerialSpec::File(path.clone()));
+    let (console, events) = open(&SerialSpec::File(path.clone()));
     let output = console.output();
     let expected: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
     for piece in expected.chunks(777) {
-        output.write(piece);
+        write_all(&output, &events, piece);
     }
     drop(console);
     assert!(std::fs::read(&path).expect("it is there") == expected);
-    output.write(b"after the end, this goes nowhere and waits for nothing");
+    let late = b"after the end, this goes nowhere";
+    assert_eq!(output.write(late), late.len());
 }
 
 #[test]
 fn a_file_that_cannot_be_is_an_error_with_its_name() {
     let spec = SerialSpec::File("/nonexistent/log".into());
-    let error = Console::open(&spec, |_| {}, String::new)
+    let error = Console::open(&spec, Policy::Refuse, |_| {}, String::new)
         .map(|_| ())
         .expect_err("no such folder");
     assert!(error.to_string().contains("/nonexistent/log"));
@@ -77,9 +99,9 @@ fn a_full_disk_does_not_stop_the_guest() {
         eprintln!("skipped: a_full_disk_does_not_stop_the_guest: no /dev/full");
         return;
     }
-    let (console, _) = open(&SerialSpec::File("/dev/full".into()));
+    let (console, events) = open(&SerialSpec::File("/dev/full".into()));
     for _ in 0..100 {
-        console.output().write(&[b'x'; 4096]);
+        write_all(&console.output(), &events, &[b'x'; 4096]);
     }
 }
 
@@ -145,7 +167,7 @@ fn sockets_of_dead_runs_are_replaced_and_others_respected() {
     let (console, _events) = open(&SerialSpec::Unix(path.clone()));
     let refused = |path: &Path| {
         let spec = SerialSpec::Unix(path.to_owned());
-        Console::open(&spec, |_| {}, String::new)
+        Console::open(&spec, Policy::Refuse, |_| {}, String::new)
             .map(|_| ())
             .expect_err("taken")
             .to_string()
@@ -223,15 +245,63 @@ fn input_waits_for_a_machine_that_takes_none() {
 }
 
 #[test]
-fn an_output_told_not_to_wait_does_not() {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    let output = Output::start(Some(writer.into()), Policy::Wait, "test").expect("a thread");
-    let blocked = output.clone();
-    let thread = std::thread::spawn(move || blocked.write(&vec![b'x'; 10 * CAPACITY]));
-    std::thread::sleep(Duration::from_millis(100));
-    assert!(!thread.is_finished(), "nobody reads the pipe");
+fn a_full_output_refuses_and_tells_of_room() {
+    let (output, events, mut reader) = piped(Policy::Refuse);
+    let sent: Vec<u8> = (0..3 * CAPACITY).map(|i| (i % 251) as u8).collect();
+    let taken = output.write(&sent);
+    assert_eq!(taken, CAPACITY, "more than the buffer holds");
+    // The thread takes what the pipe takes, and tells of that.
+    let told = events.recv_timeout(PATIENCE);
+    assert_eq!(told, Ok(ConsoleEvent::OutputRoom));
+    let mut at = taken;
+    loop {
+        let more = output.write(&sent[at..]);
+        at += more;
+        if more == 0 && events.recv_timeout(Duration::from_millis(100)).is_err() {
+            break;
+        }
+    }
+    assert!(at < sent.len(), "nobody reads the pipe");
+    let mut first = vec![0; CAPACITY];
+    reader.read_exact(&mut first).expect("read");
+    let told = events.recv_timeout(PATIENCE);
+    assert_eq!(told, Ok(ConsoleEvent::OutputRoom), "there is room again");
+    let rest = sent[CAPACITY..].to_vec();
+    let reads = std::thread::spawn(move || {
+        let mut got = vec![0; rest.len()];
+        reader.read_exact(&mut got).map(|()| got == rest)
+    });
+    write_all(&output, &events, &sent[at..]);
+    let whole = reads.join().expect("no panic").expect("read");
+    assert!(first == sent[..CAPACITY] && whole, "not what was sent");
+    output.close();
+}
+
+#[test]
+fn an_output_that_grows_takes_all_and_says_that_it_is_behind() {
+    let (output, events, mut reader) = piped(Policy::Grow);
+    let sent = vec![b'x'; 3 * CAPACITY];
+    assert_eq!(output.write(&sent), sent.len());
+    assert!(output.is_behind());
+    let mut got = vec![0; sent.len()];
+    reader.read_exact(&mut got).expect("read");
+    assert!(got == sent && !output.is_behind());
+    assert_eq!(events.try_iter().count(), 0, "nothing was refused");
+    output.close();
+}
+
+#[test]
+fn at_the_end_an_output_waits_for_no_reader() {
+    let (output, events, reader) = piped(Policy::Refuse);
+    while output.write(&[b'x'; CAPACITY]) > 0 {
+        // Until neither pipe nor buffer takes more.
+        let _ = events.recv_timeout(Duration::from_millis(100));
+    }
     output.never_wait();
-    thread.join().expect("no panic");
+    let told = events.recv_timeout(PATIENCE);
+    assert_eq!(told, Ok(ConsoleEvent::OutputRoom), "who waits need not");
+    let more = [b'y'; 2 * CAPACITY];
+    assert_eq!(output.write(&more), more.len());
     assert!(!output.flush(Duration::from_millis(50)));
     output.close();
     drop(reader);
@@ -239,11 +309,10 @@ fn an_output_told_not_to_wait_does_not() {
 
 #[test]
 fn a_reader_that_goes_away_does_not_stop_the_guest() {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    let output = Output::start(Some(writer.into()), Policy::Wait, "test").expect("a thread");
+    let (output, events, reader) = piped(Policy::Refuse);
     output.write(b"hello");
     assert!(output.flush(PATIENCE));
     drop(reader);
-    output.write(&vec![b'x'; 10 * CAPACITY]);
+    write_all(&output, &events, &vec![b'x'; 10 * CAPACITY]);
     output.close();
 }

@@ -45,8 +45,10 @@ pub(super) enum Event {
     },
     /// The serial line received bytes.
     Input(Vec<u8>),
-    /// The serial port can take more input.
+    /// The serial port or the program's host interface can take more input.
     InputRoom,
+    /// The serial line can take more output.
+    SerialRoom,
     /// A channel of the console in a slot can take more output.
     OutputRoom {
         /// The virtio-mmio slot.

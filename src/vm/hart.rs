@@ -143,7 +143,9 @@ impl Runner {
         let Some(htif) = &self.htif else {
             return;
         };
-        match lock(htif).poll(self.hart.ram()) {
+        // Unlocked before it is printed, which may take as long as a reader takes.
+        let event = lock(htif).poll(self.hart.ram());
+        match event {
             Some(HtifEvent::Exit(code)) => {
                 let code = u32::try_from(code).unwrap_or(u32::MAX);
                 let end = if code == 0 {
@@ -153,7 +155,8 @@ impl Runner {
                 };
                 self.end(end);
             }
-            Some(HtifEvent::Output(bytes)) => sbi::Machine::console_write(&*self.shared, &bytes),
+            Some(HtifEvent::Output(bytes)) => sbi::Machine::console_print(&*self.shared, &bytes),
+            Some(HtifEvent::Read) => self.shared.post.post(Event::InputRoom),
             None => {}
         }
     }

@@ -90,7 +90,7 @@ fn run_devices(machine: &mut Machine) -> End {
         let next = machine.next_deadline();
         machine.sleeps_until(next);
         let left = next.map(|t| Duration::from_nanos(t.saturating_sub(machine.clock.now())));
-        let event = match left.into_iter().chain(machine.feeds_again()).min() {
+        let event = match left {
             Some(left) => machine.events.recv_timeout(left),
             None => machine
                 .events
@@ -103,7 +103,7 @@ fn run_devices(machine: &mut Machine) -> End {
                     return end;
                 }
             }
-            Err(RecvTimeoutError::Timeout) => machine.feed(),
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 return End::Broken("nobody is left to wake the machine".into());
             }

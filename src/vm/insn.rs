@@ -3,13 +3,15 @@
 //!
 //! Harts take turns. An event that a device or driver causes happens at a virtual
 //! time that follows from its cause; where all harts wait, the clock skips to the
-//! next. Input from outside is taken between turns: the same input at the same
-//! instruction gives the same run.
+//! next. A turn is cut at what is due, and cut anew where the hart itself causes
+//! something earlier, so that all of it happens at its very instruction. Input from
+//! outside is taken between cuts: the same input at the same instruction gives the
+//! same run.
 
 use super::event::{End, Event, Post};
-use super::hart::Next;
+use super::hart::{Next, Runner};
 use super::machine::Machine;
-use isoform_core::Clock;
+use isoform_core::{Attention, Clock, Requests};
 use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
@@ -37,6 +39,8 @@ type Queue = (u64, BTreeMap<(u64, u64), Event>);
 pub(super) struct Agenda {
     clock: Arc<InsnClock>,
     queue: Mutex<Queue>,
+    /// The hart that runs, and until when.
+    running: Mutex<Option<(Arc<Attention>, u64)>>,
 }
 
 impl Agenda {
@@ -44,6 +48,17 @@ impl Agenda {
         Self {
             clock,
             queue: Mutex::default(),
+            running: Mutex::default(),
+        }
+    }
+
+    /// Has the hart that runs, if any, return after its instruction where it would not
+    /// return by `time`.
+    fn cut(&self, time: u64) {
+        if let Some((attention, until)) = &*lock(&self.running)
+            && time < *until
+        {
+            attention.raise(Requests::STOP);
         }
     }
 
@@ -71,14 +86,19 @@ impl Agenda {
 impl Post for Agenda {
     fn post(&self, event: Event) {
         let delay = match event {
+            // Nothing to do but to look at the deadlines again.
+            Event::Deadline => return self.cut(0),
             Event::Doorbell { .. } | Event::OutputRoom { .. } => DOORBELL_DELAY,
             Event::Block { .. } => BLOCK_DELAY,
             _ => 0,
         };
+        let time = self.clock.now() + delay;
         let mut queue = lock(&self.queue);
         let order = queue.0;
         queue.0 += 1;
-        queue.1.insert((self.clock.now() + delay, order), event);
+        queue.1.insert((time, order), event);
+        drop(queue);
+        self.cut(time);
     }
 }
 
@@ -86,6 +106,10 @@ impl Post for Agenda {
 pub(super) fn run(machine: &mut Machine) -> End {
     let Some((clock, agenda)) = machine.insn.clone() else {
         return End::Broken("the machine has no instruction clock".into());
+    };
+    let mut turn = Turn {
+        hart: 0,
+        left: TURN,
     };
     loop {
         // Events from outside: the person and the host.
@@ -102,15 +126,11 @@ pub(super) fn run(machine: &mut Machine) -> End {
         if let Some(end) = settle(machine, &agenda) {
             return end;
         }
-        if turns(machine, &clock, &agenda) {
+        if turn.go_on(machine, &clock, &agenda) {
             continue;
         }
         // All harts wait.
-        match [agenda.next(), machine.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
-        {
+        match next_due(machine, &agenda) {
             Some(time) => clock.skip_to(time),
             None => match machine.events.recv_timeout(IDLE) {
                 Ok(event) => {
@@ -138,24 +158,108 @@ fn settle(machine: &mut Machine, agenda: &Agenda) -> Option<End> {
     None
 }
 
-/// A turn for each hart that can run. False where none can.
-fn turns(machine: &mut Machine, clock: &InsnClock, agenda: &Agenda) -> bool {
-    let mut ran = false;
-    for n in 0..machine.runners.len() {
-        let due = [agenda.next(), machine.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min();
-        // Up to the next event, so that it comes at its instruction.
-        let left = due.map_or(TURN, |t| t.saturating_sub(clock.now()).clamp(1, TURN));
-        let Some(runner) = machine.runners.get_mut(n) else {
-            break;
-        };
-        if runner.next == Next::Sleep && !runner.hart.lines().attention().is_set() {
-            continue;
+/// When something is due next.
+fn next_due(machine: &Machine, agenda: &Agenda) -> Option<u64> {
+    let due = [agenda.next(), machine.next_deadline()];
+    due.into_iter().flatten().min()
+}
+
+/// Whose turn it is, and how many instructions of it are left.
+struct Turn {
+    hart: usize,
+    left: u64,
+}
+
+impl Turn {
+    /// Goes on with the turn, or with that of the next hart that can run, until
+    /// something is due. False where no hart can run.
+    fn go_on(&mut self, machine: &mut Machine, clock: &InsnClock, agenda: &Agenda) -> bool {
+        if !self.choose(&machine.runners) {
+            return false;
         }
-        runner.run(left);
-        ran = true;
+        machine.wakes();
+        let now = clock.now();
+        let end = now + self.left;
+        let until = next_due(machine, agenda).map_or(end, |due| due.clamp(now + 1, end));
+        machine.sleeps_until(Some(until));
+        let Some(runner) = machine.runners.get_mut(self.hart) else {
+            return false;
+        };
+        let attention = runner.hart.lines().attention().clone();
+        *lock(&agenda.running) = Some((attention, until));
+        let next = runner.run(until - now);
+        *lock(&agenda.running) = None;
+        // A call to the host may take no time, but harts that only make such calls must
+        // not keep the others from running.
+        let spent = (clock.now() - now).max(1);
+        self.left = match next {
+            Next::Run => self.left.saturating_sub(spent),
+            Next::Yield | Next::Sleep => 0,
+        };
+        true
     }
-    ran
+
+    /// Finds a hart that can run: the same as long as its turn lasts, then those that
+    /// follow, in a circle. False where there is none.
+    fn choose(&mut self, runners: &[Runner]) -> bool {
+        if self.left > 0 && runners.get(self.hart).is_some_and(can_run) {
+            return true;
+        }
+        let circle = (0..runners.len()).cycle().skip(self.hart + 1);
+        let mut others = circle.take(runners.len());
+        let found = others.find(|n| runners.get(*n).is_some_and(can_run));
+        if let Some(hart) = found {
+            *self = Self { hart, left: TURN };
+        }
+        found.is_some()
+    }
+}
+
+fn can_run(runner: &Runner) -> bool {
+    runner.next != Next::Sleep || runner.hart.lines().attention().is_set()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAR: u64 = 1_000_000;
+
+    /// An agenda at time 7, while a hart runs until `until`.
+    fn agenda(until: u64) -> (Agenda, Arc<Attention>) {
+        let clock = Arc::new(InsnClock::default());
+        clock.skip_to(7);
+        let (agenda, attention) = (Agenda::new(clock), Arc::new(Attention::new()));
+        *lock(&agenda.running) = Some((attention.clone(), until));
+        (agenda, attention)
+    }
+
+    #[test]
+    fn what_a_hart_causes_within_its_turn_cuts_the_turn() {
+        let doorbell = || Event::Doorbell { slot: 0, queue: 0 };
+        let rings = 7 + DOORBELL_DELAY;
+        for (event, until, cut) in [
+            (doorbell(), FAR, true),
+            (doorbell(), rings + 1, true),
+            (doorbell(), rings, false),
+            (Event::InputRoom, FAR, true),
+            (Event::Deadline, FAR, true),
+            (Event::End(End::PowerOff), 8, true),
+        ] {
+            let what = format!("{event:?} {until}");
+            let (agenda, attention) = agenda(until);
+            agenda.post(event);
+            assert_eq!(attention.is_set(), cut, "{what}");
+        }
+    }
+
+    #[test]
+    fn between_turns_nobody_is_stopped() {
+        let (agenda, attention) = agenda(FAR);
+        *lock(&agenda.running) = None;
+        agenda.post(Event::InputRoom);
+        agenda.post(Event::Deadline);
+        assert!(!attention.is_set());
+        assert_eq!(agenda.next(), Some(7), "a deadline is no event of its own");
+    }
 }

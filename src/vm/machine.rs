@@ -30,14 +30,11 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, OnceLock, TryLockError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 /// Exit status of a program whose reader leaves: that of SIGPIPE, as shells say it.
 const READER_LEFT: u32 = 128 + 13;
-
-/// How long the serial port may be busy before it is tried again.
-const FEED_AGAIN: Duration = Duration::from_millis(10);
 
 /// A machine.
 pub(super) struct Machine {
@@ -56,10 +53,10 @@ pub(super) struct Machine {
     bells: Vec<Arc<Bells>>,
     cpu: Cpu,
     console: Option<Console>,
-    /// Input that the serial port had no room for.
+    /// The host interface of the program that runs, if it has one.
+    htif: Option<Arc<Mutex<Htif>>>,
+    /// Input that nobody in the machine had room for.
     input: VecDeque<u8>,
-    /// The serial port was busy when it was to be fed.
-    feeds_again: bool,
     channels: Option<Channels>,
     /// The kernel's `rng-seed` and `kaslr-seed`.
     random: ChaCha12Rng,
@@ -160,8 +157,8 @@ impl Machine {
             bells,
             cpu,
             console,
+            htif: None,
             input: VecDeque::new(),
-            feeds_again: false,
             channels,
             random,
             translator,
@@ -193,7 +190,7 @@ impl Machine {
             .into_iter()
             .flatten()
             .find_map(|e| e.htif);
-        let htif = htif.map(|h| Arc::new(Mutex::new(Htif::new(h.tohost, h.fromhost))));
+        self.htif = htif.map(|h| Arc::new(Mutex::new(Htif::new(h.tohost, h.fromhost))));
         let info = loaded.fdt + FDT_ROOM - INFO_ROOM;
         let next = loaded
             .program
@@ -203,7 +200,7 @@ impl Machine {
         described.ok_or_else(too_large)?;
         self.shared.ending.store(false, Ordering::SeqCst);
         for runner in &mut self.runners {
-            runner.set_htif(htif.clone());
+            runner.set_htif(self.htif.clone());
             let id = runner.hart.id();
             let bare = matches!(payload.firmware, Firmware::None);
             runner.hart.offer_semihosting(bare);
@@ -239,6 +236,7 @@ impl Machine {
             log::warn!("{e}");
         }
         self.board.devices.iter().for_each(|d| lock(&**d).reset());
+        self.htif = None;
         if let Some((_, agenda)) = self.insn.clone() {
             for event in agenda.clear() {
                 if matches!(event, Event::Block { .. }) {
@@ -317,7 +315,10 @@ impl Machine {
     /// Writes out what is pending, and gives the terminal back. What became of the
     /// run may change by it: output that was lost is no success.
     pub(super) fn finish(&mut self, outcome: Result<Outcome, VmError>) -> Result<Outcome, VmError> {
-        self.console = None;
+        if let Some(console) = self.console.take() {
+            console.output().take_all();
+            lock(&self.board.uart).output_room();
+        }
         let stopped = !matches!(outcome, Ok(Outcome::Exit(_)));
         let finished = self.channels.as_ref().map_or(Ok(()), |c| c.finish(stopped));
         match finished {
@@ -333,7 +334,13 @@ impl Machine {
 
     /// Whether the machine is to stand still until its output is written.
     pub(super) fn is_behind(&self) -> bool {
-        self.insn.is_some() && self.channels.as_ref().is_some_and(Channels::is_behind)
+        let console = || {
+            self.console
+                .as_ref()
+                .is_some_and(|c| c.output().is_behind())
+        };
+        let channels = || self.channels.as_ref().is_some_and(Channels::is_behind);
+        self.insn.is_some() && (console() || channels())
     }
 
     /// The VM thread is awake: it looks at deadlines before it sleeps again.
@@ -345,11 +352,6 @@ impl Machine {
     /// The VM thread sleeps until then, unless an event comes.
     pub(super) fn sleeps_until(&self, deadline: Option<u64>) {
         self.timers.sleeps_until(deadline);
-    }
-
-    /// How long to wait before the serial port is to be fed again, if at all.
-    pub(super) fn feeds_again(&self) -> Option<Duration> {
-        self.feeds_again.then_some(FEED_AGAIN)
     }
 
     /// Has devices and harts look at the time.
@@ -397,25 +399,30 @@ impl Machine {
                 self.feed();
             }
             Event::InputRoom => self.feed(),
+            Event::SerialRoom => lock(&self.board.uart).output_room(),
             Event::Deadline => {}
             Event::End(end) => return Some(end),
         }
         None
     }
 
-    /// Gives the serial port what input it takes.
+    /// Gives the machine what input it takes: a program that reads through its host
+    /// interface is asking for it, and so comes first.
     pub(super) fn feed(&mut self) {
-        // A hart may hold the port while it waits for a slow reader; the VM thread must
-        // not wait for that.
-        self.feeds_again = false;
-        let mut uart = match self.board.uart.try_lock() {
-            Ok(uart) => uart,
-            Err(TryLockError::Poisoned(e)) => e.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                self.feeds_again = !self.input.is_empty();
-                return;
-            }
-        };
+        self.feed_htif();
+        self.feed_uart();
+    }
+
+    fn feed_htif(&mut self) {
+        if let Some(htif) = &self.htif {
+            let input = self.input.make_contiguous();
+            let taken = lock(htif).receive(self.board.ram(), input);
+            self.consumed(taken);
+        }
+    }
+
+    fn feed_uart(&mut self) {
+        let mut uart = lock(&self.board.uart);
         if !uart.is_listening() {
             // Otherwise the guest's set-up of the port would eat the beginning.
             uart.await_listener();
@@ -423,6 +430,11 @@ impl Machine {
         }
         let taken = uart.receive(self.input.make_contiguous());
         drop(uart);
+        self.consumed(taken);
+    }
+
+    /// The machine has taken input.
+    fn consumed(&mut self, taken: usize) {
         self.input.drain(..taken);
         if let Some(console) = &self.console {
             console.consumed(taken);

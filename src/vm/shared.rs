@@ -8,6 +8,7 @@ use isoform_devices::uart::spec::{LSR, Lsr, RBR_THR_DLL};
 use isoform_riscv::{Lines, Priv, TimerService, irq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Locks, whatever happened to the one who had it before: state is never left
 /// half-changed by code that can panic.
@@ -15,13 +16,16 @@ pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How long firmware leaves a busy serial line alone.
+const LINE_BUSY: Duration = Duration::from_millis(1);
+
 /// No deadline.
 const NEVER: u64 = u64::MAX;
 
 /// The harts' timers: when each wants to be woken.
 pub(super) struct Timers {
     deadlines: Vec<AtomicU64>,
-    /// When the VM thread wakes by itself; `NEVER` while it is awake.
+    /// When the VM thread looks by itself; `NEVER` while it is awake.
     next: AtomicU64,
     nudge: Arc<Nudge>,
 }
@@ -30,12 +34,11 @@ pub(super) struct Timers {
 /// happens before it looks.
 pub(super) struct Nudge {
     sent: AtomicBool,
-    /// Nobody where deadlines are looked at anyway, as under the instruction clock.
-    post: Option<Poster>,
+    post: Poster,
 }
 
 impl Nudge {
-    pub(super) fn new(post: Option<Poster>) -> Self {
+    pub(super) fn new(post: Poster) -> Self {
         Self {
             sent: AtomicBool::new(false),
             post,
@@ -43,10 +46,8 @@ impl Nudge {
     }
 
     pub(super) fn send(&self) {
-        if let Some(post) = &self.post
-            && !self.sent.swap(true, Ordering::SeqCst)
-        {
-            post.post(Event::Deadline);
+        if !self.sent.swap(true, Ordering::SeqCst) {
+            self.post.post(Event::Deadline);
         }
     }
 
@@ -124,7 +125,7 @@ impl Timers {
         earliest.filter(|d| *d != NEVER)
     }
 
-    /// The VM thread sleeps until `time`, or is awake (`None`).
+    /// The VM thread looks at `time`, if not before, or is awake (`None`).
     pub(super) fn sleeps_until(&self, time: Option<u64>) {
         self.next.store(time.unwrap_or(NEVER), Ordering::SeqCst);
     }
@@ -246,11 +247,31 @@ impl sbi::Machine for Shared {
         }
     }
 
-    fn console_write(&self, bytes: &[u8]) {
+    fn console_write(&self, bytes: &[u8]) -> usize {
         let mut uart = lock(&self.uart);
+        let mut taken = 0;
         for byte in bytes {
+            if !uart.has_room() {
+                break;
+            }
             // The port answers every byte-wide access at this offset.
             let _ = uart.write(RBR_THR_DLL, Size::B1, (*byte).into());
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Firmware waits for its line. The hart holds no lock meanwhile and runs no guest
+    /// code, so that nobody waits for it; and it asks by itself, since before the harts'
+    /// threads start it runs on the one that would tell.
+    fn console_print(&self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.is_ending() {
+            let taken = self.console_write(bytes);
+            bytes = bytes.get(taken..).unwrap_or_default();
+            if taken == 0 {
+                std::thread::sleep(LINE_BUSY);
+                lock(&self.uart).output_room();
+            }
         }
     }
 

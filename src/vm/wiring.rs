@@ -10,7 +10,7 @@ use super::shared::{Bells, Nudge, Shared};
 use crate::board::{Connections, Slot};
 use crate::config::drive::VIRTIO_SLOTS;
 use crate::config::{ClockChoice, Drive, MachineConfig};
-use crate::console::{Console, ConsoleEvent, Output};
+use crate::console::{Console, ConsoleEvent, Output, Policy};
 use crate::disk::{Image, Worker, perform};
 use isoform_core::Clock;
 use isoform_devices::CharSink;
@@ -37,7 +37,7 @@ impl Time {
         match config.clock {
             ClockChoice::Host => {
                 let post: Poster = Arc::new(sender.clone());
-                let nudge = Arc::new(Nudge::new(Some(post.clone())));
+                let nudge = Arc::new(Nudge::new(post.clone()));
                 Self {
                     clock: Arc::new(HostClock::new()),
                     insn: None,
@@ -49,7 +49,7 @@ impl Time {
             ClockChoice::Insn { .. } => {
                 let clock = Arc::new(InsnClock::default());
                 let agenda = Arc::new(Agenda::new(clock.clone()));
-                let nudge = Arc::new(Nudge::new(None));
+                let nudge = Arc::new(Nudge::new(agenda.clone()));
                 let insn = Some((clock.clone(), agenda.clone()));
                 Self {
                     clock,
@@ -93,6 +93,7 @@ pub(super) fn open_console(
             ConsoleEvent::Bytes(bytes) => Event::Input(bytes),
             ConsoleEvent::Reset => Event::End(End::Restart),
             ConsoleEvent::Quit => Event::End(End::Quit),
+            ConsoleEvent::OutputRoom => Event::SerialRoom,
             // The guest goes on without input.
             ConsoleEvent::Eof => return,
         };
@@ -103,7 +104,12 @@ pub(super) fn open_console(
         Some((shared, bus)) => report::info(shared, bus),
         None => "the machine is being built".to_string(),
     };
-    Ok(Console::open(&config.serial, events, info)?)
+    let full = match config.clock {
+        ClockChoice::Host => Policy::Refuse,
+        // A reader's pace is no input: the machine stands still meanwhile.
+        ClockChoice::Insn { .. } => Policy::Grow,
+    };
+    Ok(Console::open(&config.serial, full, events, info)?)
 }
 
 /// The disks' slots, each with its worker or, under the instruction clock, its image
@@ -159,10 +165,10 @@ struct Serial {
 
 impl CharSink for Serial {
     fn write(&mut self, bytes: &[u8]) -> usize {
-        if let Some(output) = &self.output {
-            output.write(bytes);
+        match &self.output {
+            Some(output) => output.write(bytes),
+            None => bytes.len(),
         }
-        bytes.len()
     }
 
     fn input_room(&mut self) {

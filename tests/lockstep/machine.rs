@@ -215,7 +215,8 @@ impl Machine {
                         .expect("nobody panics with it")
                         .extend(bytes);
                 }
-                None => {}
+                // Nobody types.
+                Some(HtifEvent::Read) | None => {}
             }
         }
     }

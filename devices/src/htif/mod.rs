@@ -21,8 +21,6 @@ use spec::Word;
 
 /// Bytes that one `write` passes on at most; a longer one is answered as short.
 pub const WRITE_MAX: u64 = 64 << 10;
-/// Characters of input kept for a program that has not asked for them yet.
-const INPUT_MAX: usize = 4096;
 /// Answers kept for a program that does not take them.
 const ANSWERS_MAX: usize = 16;
 
@@ -33,6 +31,8 @@ pub enum HtifEvent {
     Exit(u64),
     /// It printed these bytes, 65536 at most.
     Output(Vec<u8>),
+    /// It reads a character: [`Htif::receive`] takes one.
+    Read,
 }
 
 /// The interface. See the [module documentation](self).
@@ -45,9 +45,8 @@ pub struct Htif {
     // --- state
     /// Answers that wait until the program has taken the one before.
     answers: VecDeque<Word>,
-    /// A console read that waits for input.
+    /// A console read that waits for input. After a restore it is to be offered some.
     reading: Option<Word>,
-    input: VecDeque<u8>,
 }
 
 impl Htif {
@@ -59,7 +58,6 @@ impl Htif {
             fromhost,
             answers: VecDeque::new(),
             reading: None,
-            input: VecDeque::new(),
         }
     }
 
@@ -68,18 +66,24 @@ impl Htif {
         self.tohost
     }
 
-    /// Input for the console; how much was taken.
-    pub fn receive(&mut self, bytes: &[u8]) -> usize {
-        let taken = bytes.len().min(INPUT_MAX.saturating_sub(self.input.len()));
-        self.input.extend(&bytes[..taken]);
-        taken
+    /// Characters typed at the console; how many were taken: one, for a read that
+    /// waits. The rest stays with the caller, as the program may listen elsewhere next.
+    pub fn receive(&mut self, ram: &Ram, bytes: &[u8]) -> usize {
+        let Some((&byte, _)) = bytes.split_first() else {
+            return 0;
+        };
+        let Some(word) = self.reading.take() else {
+            return 0;
+        };
+        self.answer(word.answer(spec::CONSOLE_HAS_INPUT | u64::from(byte)));
+        self.deliver(ram);
+        1
     }
 
     /// Serves the command in `tohost`, if there is one, and delivers answers. At most
     /// one command a call: the program cannot keep the caller here.
     pub fn poll(&mut self, ram: &Ram) -> Option<HtifEvent> {
         let event = self.serve(ram);
-        self.answer_read();
         self.deliver(ram);
         event
     }
@@ -103,7 +107,7 @@ impl Htif {
             }
             (spec::DEVICE_CONSOLE, spec::CONSOLE_READ) => {
                 self.reading = Some(word);
-                None
+                Some(HtifEvent::Read)
             }
             _ => None,
         }
@@ -135,16 +139,6 @@ impl Htif {
         event
     }
 
-    /// Answers a console read once there is input: bit 8 says that there is.
-    fn answer_read(&mut self) {
-        if let Some(word) = self.reading
-            && let Some(byte) = self.input.pop_front()
-        {
-            self.reading = None;
-            self.answer(word.answer(0x100 | u64::from(byte)));
-        }
-    }
-
     /// Queues an answer. A program that never takes them cannot make them pile up.
     fn answer(&mut self, word: Word) {
         if self.answers.len() < ANSWERS_MAX {
@@ -167,7 +161,6 @@ impl Htif {
 pub struct HtifState {
     answers: Vec<u64>,
     reading: Option<u64>,
-    input: Vec<u8>,
 }
 
 impl Saved for Htif {
@@ -181,24 +174,17 @@ impl Saved for Htif {
             fromhost: _,
             answers,
             reading,
-            input,
         } = self;
         HtifState {
             answers: answers.iter().map(|w| w.0).collect(),
             reading: reading.map(|w| w.0),
-            input: input.iter().copied().collect(),
         }
     }
 
     fn set_state(&mut self, state: HtifState) -> Result<(), RestoreError> {
-        let HtifState {
-            answers,
-            reading,
-            input,
-        } = state;
+        let HtifState { answers, reading } = state;
         self.answers = answers.into_iter().take(ANSWERS_MAX).map(Word).collect();
         self.reading = reading.map(Word);
-        self.input = input.into_iter().take(INPUT_MAX).collect();
         Ok(())
     }
 }

@@ -9,6 +9,8 @@ pub const DEVICE_CONSOLE: u8 = 1;
 
 /// Console command: read a character.
 pub const CONSOLE_READ: u8 = 0;
+/// In the answer to [`CONSOLE_READ`]: bits 7:0 are a character.
+pub const CONSOLE_HAS_INPUT: u64 = 1 << 8;
 /// Console command: write a character.
 pub const CONSOLE_WRITE: u8 = 1;
 

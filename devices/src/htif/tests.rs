@@ -10,6 +10,8 @@ const BASE: u64 = 0x8000_0000;
 const TOHOST: u64 = BASE + 0x1000;
 const FROMHOST: u64 = BASE + 0x1040;
 const BLOCK: u64 = BASE + 0x2000;
+/// Device 1, command 0.
+const READ: u64 = 0x0100_0000_0000_0000;
 
 fn rig() -> (Htif, Ram) {
     let ram = Ram::new(BASE, 0x4_0000).expect("256 KiB");
@@ -46,23 +48,25 @@ fn the_console_prints() {
 }
 
 #[test]
-fn a_console_read_is_answered_when_there_is_input() {
+fn a_console_read_is_answered_once_there_is_input() {
     let (mut htif, ram) = rig();
-    put(&ram, TOHOST, &[0x0100_0000_0000_0000]);
-    assert_eq!(htif.poll(&ram), None);
+    assert_eq!(htif.receive(&ram, b"early"), 0, "nobody reads");
+    put(&ram, TOHOST, &[READ]);
+    assert_eq!(htif.poll(&ram), Some(HtifEvent::Read));
+    assert_eq!(htif.receive(&ram, b""), 0);
     assert_eq!((get(&ram, TOHOST), get(&ram, FROMHOST)), (0, 0));
-    assert_eq!(htif.receive(b"xy"), 2);
-    htif.poll(&ram);
-    assert_eq!(get(&ram, FROMHOST), 0x0100_0000_0000_0100 | u64::from(b'x'));
+    assert_eq!(htif.receive(&ram, b"xy"), 1, "a read is for one character");
+    assert_eq!(get(&ram, FROMHOST), READ | 0x100 | u64::from(b'x'));
+    assert_eq!(htif.receive(&ram, b"y"), 0, "it was answered");
 }
 
 #[test]
 fn an_answer_waits_until_the_one_before_was_taken() {
     let (mut htif, ram) = rig();
-    htif.receive(b"xy");
-    for _ in 0..2 {
-        put(&ram, TOHOST, &[0x0100_0000_0000_0000]);
+    for byte in [b"x", b"y"] {
+        put(&ram, TOHOST, &[READ]);
         htif.poll(&ram);
+        assert_eq!(htif.receive(&ram, byte), 1);
     }
     assert_eq!(get(&ram, FROMHOST) as u8, b'x');
     put(&ram, FROMHOST, &[0]);
@@ -108,8 +112,8 @@ fn bad_system_calls_get_errors_and_long_writes_are_short() {
 fn symbols_outside_of_ram_are_silent() {
     let ram = Ram::new(BASE, 0x1000).expect("4 KiB");
     let mut htif = Htif::new(u64::MAX, Some(3));
-    htif.receive(&[0; 10_000]);
     assert_eq!(htif.poll(&ram), None);
+    assert_eq!(htif.receive(&ram, &[0; 10_000]), 0);
 }
 
 proptest! {
@@ -119,19 +123,19 @@ proptest! {
         input in prop::collection::vec(any::<u8>(), 0..100),
     ) {
         let (mut htif, ram) = rig();
-        htif.receive(&input);
         for (word, kind, block) in words {
             put(&ram, BLOCK, &block);
             let word = match kind {
                 0 => word,
                 1 => BLOCK,
-                2 => 0x0100_0000_0000_0000,
+                2 => READ,
                 _ => word & 0x0101_0000_ffff_ffff,
             };
             put(&ram, TOHOST, &[word]);
             if let Some(HtifEvent::Output(bytes)) = htif.poll(&ram) {
                 prop_assert!(bytes.len() as u64 <= WRITE_MAX);
             }
+            prop_assert!(htif.receive(&ram, &input) <= 1);
             prop_assert!(htif.answers.len() <= super::ANSWERS_MAX);
             let mut other = Htif::new(TOHOST, Some(FROMHOST));
             other.restore_bytes(&htif.save_bytes()).expect("own state");

@@ -27,7 +27,7 @@ use spec::{FIFO_DEPTH, Fcr, Ier, Lcr, Lsr, Mcr, Msr, iir};
 pub use saved::UartState;
 
 /// LSR reads in a row by which a guest that polls for input is recognised: one that
-/// polls to send is satisfied by the first.
+/// polls to send is satisfied by the first that finds the transmitter empty.
 const LISTENING_POLLS: u8 = 16;
 
 /// The serial port. See the [module documentation](self).
@@ -41,7 +41,7 @@ pub struct Uart {
     /// The sender waits for a listener (see [`Uart::await_listener`]); not saved, as
     /// above.
     listener_awaited: bool,
-    /// LSR was read this often in a row, nothing being sent: not saved, since a guest
+    /// LSR was read this often in a row, nothing being sent or to be sent: not saved, since a guest
     /// that polls goes on to do so.
     polls: u8,
 
@@ -121,6 +121,11 @@ impl Uart {
         }
     }
 
+    /// Whether a character written now would be sent, at once or later.
+    pub fn has_room(&self) -> bool {
+        self.tx.len() < self.depth()
+    }
+
     /// The sink has room again: sends what waits.
     pub fn output_room(&mut self) {
         self.transmit();
@@ -160,7 +165,7 @@ impl Uart {
             return;
         }
         // A full transmitter loses the character, as the hardware does.
-        if self.tx.len() < self.depth() {
+        if self.has_room() {
             self.tx.push_back(byte);
         }
         self.transmit();
@@ -302,7 +307,9 @@ impl Uart {
             spec::LSR => {
                 let lsr = self.lsr();
                 self.overrun = false;
-                self.polls = (self.polls + 1).min(LISTENING_POLLS);
+                if self.tx.is_empty() {
+                    self.polls = (self.polls + 1).min(LISTENING_POLLS);
+                }
                 self.greet_listener();
                 lsr.bits()
             }

@@ -71,6 +71,7 @@ fn a_full_transmitter_loses_what_comes_on_top() {
     t.w(IIR_FCR, 0x01);
     t.out.tape().room = Some(0);
     for b in 0..20 {
+        assert_eq!(t.uart.has_room(), b < 16);
         t.w(RBR_THR_DLL, b);
     }
     t.out.tape().room = None;
@@ -102,6 +103,15 @@ fn a_sender_can_wait_for_a_listener() {
         t.w(RBR_THR_DLL, b'x');
     }
     assert!(!t.uart.is_listening());
+    t.out.tape().room = Some(0);
+    t.w(RBR_THR_DLL, b'x');
+    for _ in 0..40 {
+        // Neither is waiting for a slow line.
+        t.r(LSR);
+    }
+    assert!(!t.uart.is_listening());
+    t.out.tape().room = None;
+    t.uart.output_room();
     t.w(IER_DLM, Ier::ERBFI.bits());
     assert!(t.uart.is_listening());
     t.w(IER_DLM, 0);

@@ -30,16 +30,27 @@ fn rounding(h: &Hart, rm: u64) -> Result<Round, Trap> {
 
 /// Computes with the rounding mode asked for and accrues the flags.
 fn compute<T>(h: &mut Hart, rm: u64, f: impl FnOnce(&mut Env) -> T) -> Result<T, Trap> {
-    let mut env = Env::riscv(rounding(h, rm)?);
+    let round = rounding(h, rm)?;
+    Ok(accrue(h, round, f))
+}
+
+/// Computes what is exact: no rounding mode matters, reserved ones neither.
+fn exact<T>(h: &mut Hart, f: impl FnOnce(&mut Env) -> T) -> T {
+    accrue(h, Round::NearestEven, f)
+}
+
+fn accrue<T>(h: &mut Hart, round: Round, f: impl FnOnce(&mut Env) -> T) -> T {
+    let mut env = Env::riscv(round);
     let value = f(&mut env);
     if !env.flags.is_empty() {
         h.state.fcsr |= env.flags.bits();
         h.set_fp_dirty();
     }
-    Ok(value)
+    value
 }
 
-/// A helper that takes up to three values and the rounding mode.
+/// A helper that takes up to three values and the rounding mode, which may be reserved
+/// and then traps.
 macro_rules! helper {
     ($name:ident, |$h:ident, $args:pat_param, $rm:ident| $body:expr) => {
         pub(crate) static $name: Helper<Hart> = Helper {
@@ -49,6 +60,20 @@ macro_rules! helper {
                 $body
             },
             effects: Effects::TRAPS,
+        };
+    };
+}
+
+/// A helper that takes up to two values, and cannot trap.
+macro_rules! exact_helper {
+    ($name:ident, |$h:ident, $args:pat_param| $body:expr) => {
+        pub(crate) static $name: Helper<Hart> = Helper {
+            name: stringify!($name),
+            call: |$h, [a, b, _, _]| {
+                let $args = [a, b];
+                Ok($body)
+            },
+            effects: Effects::NONE,
         };
     };
 }
@@ -66,9 +91,14 @@ macro_rules! format {
             compute(h, rm, |e| nan_box::<$F>($op(unbox::<$F>(a), unbox::<$F>(b), e)))
         });
     };
+    (@choose $F:ty, $name:ident, $op:path) => {
+        exact_helper!($name, |h, [a, b]| {
+            exact(h, |e| nan_box::<$F>($op(unbox::<$F>(a), unbox::<$F>(b), e)))
+        });
+    };
     (@compare $F:ty, $name:ident, $op:path) => {
-        helper!($name, |h, [a, b, _], rm| {
-            compute(h, rm, |e| $op(unbox::<$F>(a), unbox::<$F>(b), e).into())
+        exact_helper!($name, |h, [a, b]| {
+            exact(h, |e| $op(unbox::<$F>(a), unbox::<$F>(b), e).into())
         });
     };
     (@fused $F:ty, $name:ident, $op:path) => {
@@ -79,9 +109,9 @@ macro_rules! format {
         });
     };
     (@sign $F:ty, $name:ident, $op:path) => {
-        helper!($name, |_h, [a, b, _], _rm| {
+        exact_helper!($name, |_h, [a, b]| {
             let (a, b) = (unbox::<$F>(a), unbox::<$F>(b));
-            Ok(nan_box::<$F>(a & !<$F>::SIGN | $op(a, b) & <$F>::SIGN))
+            nan_box::<$F>(a & !<$F>::SIGN | $op(a, b) & <$F>::SIGN)
         });
     };
     (@to_int $F:ty, $name:ident, $op:path) => {
@@ -114,7 +144,7 @@ macro_rules! format {
         });
     };
     (@classify $F:ty, $name:ident) => {
-        helper!($name, |_h, [a, _, _], _rm| Ok(soft::classify::<$F>(unbox::<$F>(a)).into()));
+        exact_helper!($name, |_h, [a, _]| soft::classify::<$F>(unbox::<$F>(a)).into());
     };
 }
 
@@ -152,8 +182,8 @@ format! { F32:
     two FSUB_S soft::sub::<F32>;
     two FMUL_S soft::mul::<F32>;
     two FDIV_S soft::div::<F32>;
-    two FMIN_S soft::min::<F32>;
-    two FMAX_S soft::max::<F32>;
+    choose FMIN_S soft::min::<F32>;
+    choose FMAX_S soft::max::<F32>;
     one FSQRT_S soft::sqrt::<F32>;
     fused FMADD_S fused::madd;
     fused FMSUB_S fused::msub;
@@ -181,8 +211,8 @@ format! { F64:
     two FSUB_D soft::sub::<F64>;
     two FMUL_D soft::mul::<F64>;
     two FDIV_D soft::div::<F64>;
-    two FMIN_D soft::min::<F64>;
-    two FMAX_D soft::max::<F64>;
+    choose FMIN_D soft::min::<F64>;
+    choose FMAX_D soft::max::<F64>;
     one FSQRT_D soft::sqrt::<F64>;
     fused FMADD_D fused::madd;
     fused FMSUB_D fused::msub;
@@ -210,8 +240,8 @@ format! { F16:
     two FSUB_H soft::sub::<F16>;
     two FMUL_H soft::mul::<F16>;
     two FDIV_H soft::div::<F16>;
-    two FMIN_H soft::min::<F16>;
-    two FMAX_H soft::max::<F16>;
+    choose FMIN_H soft::min::<F16>;
+    choose FMAX_H soft::max::<F16>;
     one FSQRT_H soft::sqrt::<F16>;
     fused FMADD_H fused::madd;
     fused FMSUB_H fused::msub;

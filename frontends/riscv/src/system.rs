@@ -184,21 +184,30 @@ fn cbo_clean(hart: &mut Hart, [va, ..]: Args) -> Outcome {
     manage_block(hart, va)
 }
 
-/// Management needs the right to load or to store; where there is one to store there
-/// is one to load. Its faults are those of a store ("CMO", Traps).
+/// Permitted wherever a load or a store is ("CMO", Page Fault, Guest-Page Fault, and
+/// Access Fault Exceptions), devices included: nothing here is cached, so there is
+/// nothing to do for any of them. Whoever may store may load, which the same section
+/// asks of PMP and PMAs; so the right to load decides. Execution alone, which is left
+/// open there, does not count. The accessed bit is checked, the dirty bit is not.
+///
+/// Faults are those of a store: a page fault where translation permits nothing, an
+/// access fault where PMP does not, or nothing is there. A block that lies in a window
+/// in part has no PMA of its own, which is left open, too: the address decides.
 fn manage_block(hart: &mut Hart, va: u64) -> Outcome {
     let as_store = |trap: Trap| match trap.cause {
         Cause::LoadPage => Access::Store.page_fault(va),
         _ => Access::Store.access_fault(va),
     };
     let found = hart.translate(va, 1, Access::Load).map_err(as_store)?;
-    match hart.ram.page_index(found.gpa) {
-        Some(_) => Ok(0),
-        None => Err(Access::Store.access_fault(va)),
+    if hart.bus.is_mapped(found.gpa) {
+        Ok(0)
+    } else {
+        Err(Access::Store.access_fault(va))
     }
 }
 
-/// Zeroes the block that holds the address. Only main memory supports it.
+/// Zeroes the block that holds the address. Only main memory supports it, as PMAs may
+/// say ("CMO", as above).
 fn cbo_zero(hart: &mut Hart, [va, ..]: Args) -> Outcome {
     block_enabled(hart, envcfg::CBZE)?;
     let found = hart.translate(va, 1, Access::Store)?;

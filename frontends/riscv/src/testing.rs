@@ -1,12 +1,12 @@
-//! What tests of this crate share: a hart with a little RAM, a clock that stands
-//! still, and timers that only remember.
+//! What tests of this crate share: a hart with a little RAM, a device that refuses, a
+//! clock that stands still, and timers that only remember.
 
 use crate::ext::Cpu;
 use crate::hart::{Hart, Wiring};
 use crate::lines::{Lines, NS_PER_TICK, Timebase, TimerService};
 use crate::mmu::pte;
 use crate::state::Priv;
-use isoform_core::{Attention, Clock, Requests, Size};
+use isoform_core::{Attention, BusFault, Clock, Device, Requests, RestoreError, Size};
 use isoform_memory::{Bus, PAGE, Ram, WriteEpoch};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,6 +17,30 @@ pub(crate) const BASE: u64 = 0x8000_0000;
 pub(crate) const SIZE: u64 = 4 << 20;
 /// Where [`Rig::new`] has the program counter.
 pub(crate) const PC: u64 = BASE + 0x10_0000;
+
+/// Where a page of registers is, all of which refuse.
+pub(crate) const IO: u64 = 0x1000_0000;
+
+struct Refuses;
+
+impl Device for Refuses {
+    fn name(&self) -> &'static str {
+        "refuses"
+    }
+    fn read(&mut self, _: u64, _: Size) -> Result<u64, BusFault> {
+        Err(BusFault)
+    }
+    fn write(&mut self, _: u64, _: Size, _: u64) -> Result<(), BusFault> {
+        Err(BusFault)
+    }
+    fn reset(&mut self) {}
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+    fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
+        Ok(())
+    }
+}
 
 /// A clock that the test sets.
 #[derive(Default)]
@@ -58,13 +82,16 @@ impl Rig {
     pub(crate) fn with(off: &[&str], firmware: bool) -> Self {
         let cpu = Cpu::with(off.iter().map(|e| (*e, false))).expect("known extensions");
         let ram = Arc::new(Ram::new(BASE, SIZE).expect("a little RAM"));
+        let mut bus = Bus::new(ram);
+        bus.map("refuses", IO, PAGE, Arc::new(Mutex::new(Refuses)))
+            .expect("nothing else is there");
         let lines = Arc::new(Lines::new(Arc::new(Attention::new())));
         let (clock, timers) = (
             Arc::new(StillClock::default()),
             Arc::new(LastDeadline::default()),
         );
         let wiring = Wiring {
-            bus: Arc::new(Bus::new(ram)),
+            bus: Arc::new(bus),
             epoch: Arc::new(WriteEpoch::new([lines.attention().clone()])),
             lines,
             timebase: Timebase::new(clock.clone(), Arc::default()),

@@ -45,6 +45,8 @@ pub(super) struct Rom {
     /// Which boards it runs on.
     #[serde(default)]
     pub(super) machine: Machine,
+    /// The clock (`--clock`) that its verdict depends on; runs under any by default.
+    pub(super) clock: Option<String>,
     /// Its exit status: 0, or the number of the test that is meant to fail.
     #[serde(default)]
     pub(super) exit: u32,

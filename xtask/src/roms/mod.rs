@@ -43,7 +43,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let roms = select(&manifest, &args.names)?;
     if args.list {
         for rom in roms {
-            println!("{:20} harts {}  {}", rom.name, rom.harts, rom.about);
+            let clock = rom.clock.as_deref().unwrap_or("any");
+            println!(
+                "{:20} harts {}  clock {clock:4}  {}",
+                rom.name, rom.harts, rom.about
+            );
         }
         return Ok(());
     }

@@ -3,8 +3,9 @@
 use super::*;
 use crate::csr::satp;
 use crate::mmu::pte::{A, D, R, U, V, W, X};
+use crate::pmp;
 use crate::state::Reservation;
-use crate::testing::{BASE, PC, Rig, leaf};
+use crate::testing::{BASE, IO, PC, Rig, leaf};
 use isoform_core::Guest;
 
 fn call(rig: &mut Rig, helper: &Helper<Hart>, args: Args) -> Outcome {
@@ -132,6 +133,10 @@ fn cache_block_faults_are_those_of_stores() {
         (leaf(PC, V | U | X | A), page, page),
         (leaf(PC, V | R | W | A | D), page, page),
         (leaf(0x1000, V | U | R | W | A | D), access, access),
+        (leaf(IO, V | U | R | W | A | D), Ok(0), access),
+        (leaf(IO, V | U | R | A), Ok(0), page),
+        (leaf(IO, V | U | R | W), page, page),
+        (leaf(IO, V | U | X | A), page, page),
     ] {
         let mut rig = rig(Priv::U);
         let all = envcfg::CBIE_FLUSH | envcfg::CBCFE | envcfg::CBZE;
@@ -148,6 +153,30 @@ fn cache_block_faults_are_those_of_stores() {
             );
         }
         assert_eq!(call(&mut rig, &CBO_ZERO, [va, 0, 0, 0]), zero, "{entry:#x}");
+    }
+}
+
+/// Where PMP denies loads, or there is nothing, translation is not to blame.
+#[test]
+fn cache_block_management_needs_memory_protection_and_something_there() {
+    let access = |va: u64| Err(Access::Store.access_fault(va));
+    for (va, pmpcfg, expected) in [
+        (IO + 0xfc1, 0, access(IO + 0xfc1)),
+        (IO + 0xfc1, pmp::A_NAPOT | pmp::R, Ok(0)),
+        (IO + 0xfc1, pmp::A_NAPOT | pmp::X, access(IO + 0xfc1)),
+        (PC, pmp::A_NAPOT | pmp::R, Ok(0)),
+        (PC, 0, access(PC)),
+        (IO - 1, pmp::A_NAPOT | pmp::R, access(IO - 1)),
+        (IO + 0x1000, pmp::A_NAPOT | pmp::R, access(IO + 0x1000)),
+    ] {
+        let mut rig = rig(Priv::S);
+        rig.hart.state.menvcfg = envcfg::CBIE_FLUSH | envcfg::CBCFE;
+        rig.hart.state.pmpcfg[0] = pmpcfg;
+        rig.hart.refresh();
+        for helper in [&CBO_INVAL, &CBO_CLEAN, &CBO_FLUSH] {
+            let found = call(&mut rig, helper, [va, 0, 0, 0]);
+            assert_eq!(found, expected, "{} {va:#x} {pmpcfg:#x}", helper.name);
+        }
     }
 }
 
