@@ -112,3 +112,12 @@ pub trait Translate: Guest {
     /// instruction. `a` and `b` are the operands in the order of the vocabulary's.
     fn access_ram(&mut self, op: MemOp, addr: u64, a: u64, b: u64) -> Option<u64>;
 }
+
+/// The form that code runs in before it is translated.
+pub trait Cold<G: Guest> {
+    /// Runs at most `limit` instructions (1 or more), fewer where the code comes to a
+    /// place at which it may have come round: after a jump back or to a computed
+    /// address. Gives how many were attempted. The attention word and
+    /// [`Guest::take_exit`] are the caller's to look at.
+    fn piece(&mut self, guest: &mut G, limit: u64) -> u64;
+}

@@ -18,7 +18,7 @@ pub(super) enum Form {
     /// The interpreter.
     Interp(Interp),
     /// Translated code, and an interpreter for what is not.
-    Jit(Box<Jit<Hart>>),
+    Jit(Box<Jit<Hart, Interp>>),
 }
 
 impl Form {
@@ -35,7 +35,7 @@ impl Form {
     pub(super) fn interpreter(&self) -> isoform_interp::Counts {
         match self {
             Form::Interp(interp) => interp.counts(),
-            Form::Jit(jit) => jit.interpreter(),
+            Form::Jit(jit) => jit.cold().counts(),
         }
     }
 
@@ -75,6 +75,9 @@ pub(super) fn form(translator: Option<&Arc<Translator<Hart>>>, id: usize, harts:
     let share = DECODED / harts.max(1);
     match translator {
         None => Form::Interp(Interp::new(share)),
-        Some(translator) => Form::Jit(Box::new(Jit::new(translator.clone(), id, share))),
+        Some(translator) => {
+            let cold = Interp::new(share);
+            Form::Jit(Box::new(Jit::new(translator.clone(), id, cold)))
+        }
     }
 }

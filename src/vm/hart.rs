@@ -32,7 +32,7 @@ pub(super) struct Runner {
 }
 
 /// Instructions between two looks at `tohost`, for programs that have it.
-const HTIF_SLICE: u64 = 4096;
+const HTIF_SLICE: u64 = 1 << 15;
 
 impl Runner {
     pub(super) fn new(hart: Hart, form: Form, shared: Arc<Shared>) -> Self {

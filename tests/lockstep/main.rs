@@ -80,7 +80,7 @@ impl Form for Restores {
 }
 
 /// Translated code wherever it can be: all that runs twice is translated first.
-struct Translated(Jit<Hart>);
+struct Translated(Jit<Hart, Interp>);
 
 impl Form for Translated {
     fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
@@ -90,7 +90,7 @@ impl Form for Translated {
 
 /// Translated code and the interpreter by turns of random length, and now and then a
 /// translator that knows nothing yet.
-struct Tiers(Jit<Hart>, Interp, Random);
+struct Tiers(Jit<Hart, Interp>, Interp, Random);
 
 impl Form for Tiers {
     fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
@@ -105,10 +105,10 @@ impl Form for Tiers {
     }
 }
 
-fn jit() -> Jit<Hart> {
+fn jit() -> Jit<Hart, Interp> {
     let attention = Arc::new(Attention::new());
     let translator = Translator::new(TRANSLATED, [attention]).expect("a host with a translator");
-    Jit::new(Arc::new(translator), 0, CODE_CACHE).eager()
+    Jit::new(Arc::new(translator), 0, Interp::new(CODE_CACHE)).eager()
 }
 
 fn translated(_: usize) -> Box<dyn Form> {

@@ -1,12 +1,12 @@
-//! A vCPU's run loop: generated code where there is any, the interpreter elsewhere.
+//! A vCPU's run loop: generated code where there is any, the interpreter elsewhere
+//! (which is a parameter: one backend knows no other).
 
 use crate::call;
 use crate::code::{Found, Job, Key, PAGE};
 use crate::jumps::{Entry, Jumps};
 use crate::region;
 use crate::translator::Translator;
-use isoform_core::{Exit, PageId, Scratch, Translate};
-use isoform_interp::Interp;
+use isoform_core::{Cold, Exit, PageId, Scratch, Translate};
 use std::sync::Arc;
 
 /// Instructions interpreted from one place before the region there is translated. A
@@ -32,11 +32,12 @@ pub struct Counts {
 }
 
 /// A vCPU in translated form.
-pub struct Jit<G: Translate> {
+pub struct Jit<G: Translate, C> {
     translator: Arc<Translator<G>>,
     /// The vCPU's number.
     number: usize,
-    interp: Interp,
+    /// What cold code runs in: an interpreter.
+    cold: C,
     jumps: Jumps,
     /// The generation that the jumps lead to.
     generation: u64,
@@ -51,14 +52,13 @@ pub struct Jit<G: Translate> {
     counts: Counts,
 }
 
-impl<G: Translate> Jit<G> {
-    /// vCPU `number` of the translator's. Its interpreter keeps at most `decoded` bytes
-    /// of decoded code.
-    pub fn new(translator: Arc<Translator<G>>, number: usize, decoded: usize) -> Self {
+impl<G: Translate, C: Cold<G>> Jit<G, C> {
+    /// vCPU `number` of the translator's, and what its cold code runs in.
+    pub fn new(translator: Arc<Translator<G>>, number: usize, cold: C) -> Self {
         Self {
             translator,
             number,
-            interp: Interp::new(decoded),
+            cold,
             jumps: Jumps::new(),
             generation: 0,
             warmth: vec![0; PLACES].into(),
@@ -85,9 +85,9 @@ impl<G: Translate> Jit<G> {
         self.counts
     }
 
-    /// What its interpreter did so far.
-    pub fn interpreter(&self) -> isoform_interp::Counts {
-        self.interp.counts()
+    /// What its cold code runs in.
+    pub fn cold(&self) -> &C {
+        &self.cold
     }
 
     /// Runs at most `budget` instructions, trapping ones counted.
@@ -156,7 +156,7 @@ impl<G: Translate> Jit<G> {
         let Ok(page) = guest.fetch_page() else {
             return self.interpret(guest, 1);
         };
-        let key = (page.gpa | pc % PAGE as u64, guest.mode());
+        let key = (page.gpa | (pc % PAGE as u64), guest.mode());
         match self.translator.shared().code.find(key, page) {
             Found::Unit(code) => {
                 guest.use_code_page(page);
@@ -205,7 +205,7 @@ impl<G: Translate> Jit<G> {
     }
 
     fn interpret(&mut self, guest: &mut G, limit: u64) -> u64 {
-        let done = self.interp.piece(guest, limit);
+        let done = self.cold.piece(guest, limit);
         self.counts.interpreted += done;
         done
     }

@@ -15,7 +15,7 @@ mod cache;
 mod ops;
 
 use cache::Cache;
-use isoform_core::{Exit, Guest, Insn};
+use isoform_core::{Cold, Exit, Guest, Insn};
 use ops::{Machine, Stop};
 
 /// Instructions between two looks at the attention word: some microseconds.
@@ -34,6 +34,12 @@ pub struct Counts {
     pub pages: u64,
     /// Code pages compared with memory because they may have been written.
     pub revalidations: u64,
+}
+
+impl<G: Guest> Cold<G> for Interp {
+    fn piece(&mut self, guest: &mut G, limit: u64) -> u64 {
+        self.unit::<_, true>(guest, limit.min(UNIT))
+    }
 }
 
 impl Interp {
@@ -72,16 +78,10 @@ impl Interp {
         }
     }
 
-    /// Runs at most `limit` instructions (1 or more), fewer where the code comes to a
-    /// place at which it may have come round: after a jump back or to a computed
-    /// address. Gives how many were attempted. For a form that runs warm code another
-    /// way; the attention word and [`Guest::take_exit`] are the caller's to look at.
-    pub fn piece<G: Guest>(&mut self, guest: &mut G, limit: u64) -> u64 {
-        self.unit::<_, true>(guest, limit.min(UNIT))
-    }
-
     /// Runs instructions of one page until it is left, a trap is taken, the unit ends
     /// or `limit` were attempted; gives how many were.
+    ///
+    /// `ROUNDS`: it also ends where the code may have come round ([`Cold::piece`]).
     fn unit<G: Guest, const ROUNDS: bool>(&mut self, guest: &mut G, limit: u64) -> u64 {
         let id = match guest.fetch_page() {
             Ok(id) => id,
