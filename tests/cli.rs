@@ -91,7 +91,7 @@ fn image() -> Vec<u8> {
 #[test]
 fn command_lines_that_make_no_sense() {
     let place = Place::new();
-    let cases: [(&str, &[&str]); 34] = [
+    let cases: [(&str, &[&str]); 35] = [
         ("", &["Usage: isoform"]),
         ("rum", &["'rum'", "run"]),
         ("run --nonsense", &["--nonsense"]),
@@ -118,7 +118,8 @@ fn command_lines_that_make_no_sense() {
         ("run --drive file=a,bus=9", &["bus", "0 to 7"]),
         ("run --serial tcp:1", &["unix:PATH"]),
         ("run --serial file:", &["path"]),
-        ("run --backend jit", &["jit", "interp"]),
+        ("run --backend kvm", &["jit", "interp"]),
+        ("run --code-cache 1K", &["1M"]),
         ("run --clock wall", &["insn"]),
         ("run --clock insn,seed=x", &["seed"]),
         ("run --timeout 0", &["above 0"]),
@@ -323,7 +324,7 @@ fn help_is_for_80_columns() {
 fn the_options_there_are() {
     let help = Place::new().run("run --help").out;
     let options = "--arch --memory --smp --kernel --initrd --append --bios --dtb --dump-dtb --drive \
-        --serial --machine --cpu --backend --clock --exec --no-reboot --timeout --stats --mirror --verbose";
+        --serial --machine --cpu --backend --code-cache --clock --exec --no-reboot --timeout --stats --mirror --verbose";
     for option in options.split_whitespace() {
         assert!(help.contains(option), "{option}");
     }

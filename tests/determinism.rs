@@ -1,5 +1,5 @@
 //! Under the instruction clock the same machine runs the same way, bit for bit,
-//! whatever else the host does: `--stats` ends with a hash of time, RAM, harts and
+//! whatever else the host does and in whichever form: `--stats` ends with a hash of time, RAM, harts and
 //! devices.
 
 #[path = "common/image.rs"]
@@ -19,7 +19,7 @@ fn rom(name: &str) -> PathBuf {
     bin.join(name).with_extension("elf")
 }
 
-/// What a run shows of itself: all but the time it took.
+/// What a run shows of itself: all but the time it took, and the forms it ran in.
 #[derive(Debug, PartialEq, Eq)]
 struct Shown {
     status: i32,
@@ -28,7 +28,10 @@ struct Shown {
 }
 
 fn shown(ran: Ran) -> Shown {
-    let took = |line: &&str| !line.contains(" instructions in ");
+    let of_forms = ["  translated: ", "  interpreted: ", "translator: "];
+    let took = |line: &&str| {
+        !line.contains(" instructions in ") && !of_forms.iter().any(|form| line.starts_with(form))
+    };
     let err = ran.err.lines().filter(took).collect::<Vec<_>>().join("\n");
     assert!(err.contains("state hash: "), "{err}");
     let out = String::from_utf8_lossy(&ran.out).into_owned();
@@ -64,16 +67,22 @@ fn under_load<T>(work: impl FnOnce() -> T) -> T {
     })
 }
 
-fn program(name: &str, clock: &str, harts: &str) -> Command {
+fn program(name: &str, clock: &str, harts: &str, form: &str) -> Command {
     let mut command = isoform_run();
-    command
-        .arg(rom(name))
-        .args(["--stats", "--clock", clock, "--smp", harts]);
+    command.arg(rom(name)).args([
+        "--stats",
+        "--clock",
+        clock,
+        "--smp",
+        harts,
+        "--backend",
+        form,
+    ]);
     command
 }
 
 #[test]
-fn small_programs_repeat_bit_for_bit() {
+fn small_programs_repeat_bit_for_bit_in_every_form() {
     let programs = [
         ("smp_atomics", "4"),
         ("smp_ipi", "4"),
@@ -81,8 +90,8 @@ fn small_programs_repeat_bit_for_bit() {
         ("interrupts", "1"),
     ];
     for (name, harts) in programs {
-        let once = || shown(run(&mut program(name, "insn", harts)));
-        let (quiet, busy) = (once(), under_load(once));
+        let once = |form| shown(run(&mut program(name, "insn", harts, form)));
+        let (quiet, busy) = (once("interp"), under_load(|| once("jit")));
         assert_eq!(quiet.status, 0, "{name}: {quiet:?}");
         assert_eq!(quiet, busy, "{name}");
     }
@@ -92,7 +101,7 @@ fn small_programs_repeat_bit_for_bit() {
 #[test]
 fn another_seed_or_another_machine_is_another_run() {
     let of = |clock, memory| {
-        let mut command = program("smp_atomics", clock, "4");
+        let mut command = program("smp_atomics", clock, "4", "auto");
         shown(run(command.args(["-m", memory])))
     };
     let first = of("insn,seed=1", "64M");
@@ -113,7 +122,7 @@ const WORK: &str = "set -e
     cat /proc/uptime
     grep timer /proc/interrupts >&2";
 
-fn linux(disk: &Path) -> Shown {
+fn linux(disk: &Path, form: &str) -> Shown {
     let file = std::fs::File::create(disk).expect("a file");
     file.set_len(4 << 20).expect("room");
     let mut command = isoform_run();
@@ -121,22 +130,23 @@ fn linux(disk: &Path) -> Shown {
     command
         .arg("--drive")
         .arg(format!("file={}", disk.display()));
-    command.args(["--exec", WORK]);
+    command.args(["--exec", WORK, "--backend", form]);
     shown(run(&mut command))
 }
 
 #[test]
-fn linux_on_four_harts_with_a_disk_repeats_bit_for_bit() {
-    if debian("linux_on_four_harts_with_a_disk_repeats_bit_for_bit").is_none() {
+fn linux_on_four_harts_with_a_disk_repeats_bit_for_bit_in_every_form() {
+    if debian("linux_on_four_harts_with_a_disk_repeats_bit_for_bit_in_every_form").is_none() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let disks = ["quiet", "busy"].map(|name| folder.path().join(name));
     let [quiet, busy] = &disks;
-    // Side by side, one of them with more threads around it than there are processors.
+    // Side by side, one of them interpreted, the other translated, and with more threads
+    // around it than there are processors.
     let (first, second) = std::thread::scope(|scope| {
-        let first = scope.spawn(|| linux(quiet));
-        let second = under_load(|| linux(busy));
+        let first = scope.spawn(|| linux(quiet, "interp"));
+        let second = under_load(|| linux(busy, "jit"));
         (first.join().expect("it ran"), second)
     });
     assert_eq!(first.status, 0, "{first:?}");

@@ -1,8 +1,10 @@
 //! What a machine did: for `--stats`, and for the monitor's `info`.
 
+use super::form::Form;
 use super::machine::Machine;
 use super::shared::{Shared, lock};
 use isoform_core::Saved;
+use isoform_cranelift::TranslatorStats;
 use isoform_memory::Bus;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -78,6 +80,41 @@ pub(super) fn info(shared: &Shared, bus: &Bus) -> String {
     text
 }
 
+/// Which forms a hart's instructions were executed in. Lines about forms say so first:
+/// they differ between runs that the guest cannot tell apart.
+fn forms(text: &mut String, form: &Form) {
+    let code = form.interpreter();
+    if let Some(counts) = form.translated() {
+        let total = (counts.translated + counts.interpreted).max(1);
+        let _ = writeln!(
+            text,
+            "  translated: {} instructions ({:.1} %), {} entries, {} handed back",
+            counts.translated,
+            100.0 * counts.translated as f64 / total as f64,
+            counts.entries,
+            counts.bails
+        );
+    }
+    let _ = writeln!(
+        text,
+        "  interpreted: {} code pages decoded, {} compared",
+        code.pages, code.revalidations
+    );
+}
+
+/// What the translator did.
+fn translation(text: &mut String, done: TranslatorStats) {
+    let _ = writeln!(
+        text,
+        "translator: {} regions of {} instructions in {:.3} s, {} KiB of code, cache emptied {} times",
+        done.units,
+        done.instructions,
+        Duration::from_nanos(done.nanoseconds).as_secs_f64(),
+        done.bytes >> 10,
+        done.generations
+    );
+}
+
 /// `--stats`: the ledger at the end of a run.
 pub(super) fn statistics(machine: &Machine) -> String {
     let mut text = String::new();
@@ -90,23 +127,14 @@ pub(super) fn statistics(machine: &Machine) -> String {
         elapsed.as_secs_f64()
     );
     for runner in &machine.runners {
-        let (hart, code) = (&runner.hart, runner.form.interpreter());
+        let hart = &runner.hart;
         let _ = writeln!(
             text,
-            "hart {}: {} instructions, {} code pages decoded, {} compared",
+            "hart {}: {} instructions",
             hart.id(),
-            hart.state.icount,
-            code.pages,
-            code.revalidations
+            hart.state.icount
         );
-        if let Some(forms) = runner.form.translated() {
-            let share = 100.0 * forms.translated as f64 / (hart.state.icount.max(1)) as f64;
-            let _ = writeln!(
-                text,
-                "  {share:.1} % of them translated, {} entries into translated code, {} instructions handed back",
-                forms.entries, forms.bails
-            );
-        }
+        forms(&mut text, &runner.form);
         for (n, name) in TRAPS {
             match hart.trap_counts().get(*n) {
                 Some(0) | None => {}
@@ -117,16 +145,7 @@ pub(super) fn statistics(machine: &Machine) -> String {
         }
     }
     if let Some(translator) = &machine.translator {
-        let done = translator.stats();
-        let _ = writeln!(
-            text,
-            "translator: {} regions of {} instructions in {:.3} s, {} bytes of code, {} generations",
-            done.units,
-            done.instructions,
-            Duration::from_nanos(done.nanoseconds).as_secs_f64(),
-            done.bytes,
-            1 + done.generations
-        );
+        translation(&mut text, translator.stats());
     }
     text.push_str("devices:\n");
     devices(&mut text, &machine.board.bus);
