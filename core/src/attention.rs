@@ -21,6 +21,8 @@ bitflags::bitflags! {
         const STOP = 1 << 4;
         /// Execute one instruction, then return to the run loop.
         const STEP = 1 << 5;
+        /// Come out of translated code: its memory is to be used anew.
+        const LEAVE = 1 << 6;
     }
 }
 
@@ -66,6 +68,13 @@ impl Attention {
     /// Address of the word, for generated code to poll: 32 bits, 0 where nothing is asked.
     pub fn word_address(&self) -> usize {
         self.word.as_ptr() as usize
+    }
+
+    /// Whether anything is asked that is more than housekeeping, of which the guest sees
+    /// nothing: a vCPU that waits for an interrupt need not go on for that.
+    pub fn is_woken(&self) -> bool {
+        let housekeeping = Requests::DROP_WRITES | Requests::LEAVE;
+        self.word.load(Ordering::SeqCst) & !housekeeping.bits() != 0
     }
 
     /// Takes what is asked, leaving nothing. Say [`Attention::served`] afterwards.

@@ -6,7 +6,7 @@
 //! instruction may need, a device access or a fault among it, it leaves to the
 //! interpreter, which executes that instruction anew from a complete state.
 
-use crate::guest::{Guest, PageId};
+use crate::guest::Guest;
 use crate::ops::{AmoOp, MemTy, Order, Size};
 
 /// Offsets in bytes from the vCPU's address.
@@ -103,9 +103,9 @@ pub trait Translate: Guest {
     /// the last instruction fence. While it is the same, so is the code. Never 0.
     fn code_context(&mut self) -> u64;
 
-    /// Code of this page, decoded by some vCPU, is about to run here. Where another one
-    /// may still write to the page unseen, the next instruction fence has to look.
-    fn use_code_page(&mut self, page: PageId);
+    /// Whether no other vCPU can write unseen to pages that were read as code before
+    /// ([`Guest::read_code_page`]).
+    fn code_settled(&self) -> bool;
 
     /// Does an access if all of it goes to RAM and nothing faults; otherwise changes
     /// nothing that the guest can see, and the interpreter is to execute the

@@ -164,10 +164,9 @@ impl WriteEpoch {
         self.now.load(Ordering::SeqCst)
     }
 
-    /// The latest request, where not all other vCPUs have served it.
-    pub fn unsettled(&self, me: usize) -> Option<u64> {
-        let epoch = self.now();
-        (!self.settled(me, epoch)).then_some(epoch)
+    /// Whether all vCPUs but `me` have served the latest request.
+    pub fn is_settled(&self, me: usize) -> bool {
+        self.settled(me, self.now())
     }
 
     /// vCPU `me` drops its write entries for tracked pages by calling `drop`.

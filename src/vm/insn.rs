@@ -216,7 +216,7 @@ impl Turn {
 }
 
 fn can_run(runner: &Runner) -> bool {
-    runner.next != Next::Sleep || runner.hart.lines().attention().is_set()
+    runner.next != Next::Sleep || runner.hart.lines().attention().is_woken()
 }
 
 #[cfg(test)]

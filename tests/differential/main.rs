@@ -143,6 +143,42 @@ fn compare_all(kind: Kind, test: &str) {
     println!("{test}: {instructions} instructions agree; {dropped} blocks crash the peer");
 }
 
+/// Blocks of a program that is compared between forms: every way in is compiled.
+const TRANSLATED_BLOCKS: usize = 200;
+
+/// What faults, and where, is compared with the rest: each fault is logged.
+#[test]
+fn translated_programs_do_what_interpreted_ones_do() {
+    for (kind, seed) in seeds()
+        .take(2)
+        .flat_map(|s| [(Kind::Sensible, s), (Kind::Wild, s)])
+    {
+        let programs = programs(kind, seed);
+        let mut r = Random(!seed);
+        let block = |(n, p): (usize, &Program)| Block::new(p.bytes(), n as u64, &mut r);
+        let few = programs.iter().take(TRANSLATED_BLOCKS).enumerate();
+        let blocks: Vec<Block> = few.map(block).collect();
+        let image = Image::new(&blocks);
+        let [interpreted, translated] =
+            [ours::run, ours::run_translated].map(|run| run(&image, Cpu::default(), blocks.len()));
+        assert_eq!(
+            interpreted.instructions, translated.instructions,
+            "{kind:?} {seed}"
+        );
+        let size = AREA as usize;
+        let areas = interpreted
+            .areas
+            .chunks(size)
+            .zip(translated.areas.chunks(size));
+        let differs = areas.enumerate().find(|(_, (a, b))| a != b);
+        assert_eq!(
+            differs.map(|(n, _)| n),
+            None,
+            "{kind:?} {seed}: a block differs"
+        );
+    }
+}
+
 #[test]
 fn sensible_programs_agree_with_the_peer() {
     compare_all(Kind::Sensible, "sensible_programs_agree_with_the_peer");

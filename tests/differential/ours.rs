@@ -3,6 +3,7 @@
 
 use super::frame::*;
 use isoform_core::{Attention, Clock, Exit, Size};
+use isoform_cranelift::{Jit, Translator};
 use isoform_interp::Interp;
 use isoform_memory::{Bus, Ram, WriteEpoch};
 use isoform_riscv::{Cause, Cpu, Hart, Lines, Priv, Timebase, TimerService, Wiring};
@@ -81,12 +82,24 @@ fn hart(image: &Image, cpu: Cpu) -> Hart {
     hart
 }
 
-/// Runs the program to its end.
+/// Runs the program to its end, interpreted.
 pub(crate) fn run(image: &Image, cpu: Cpu, blocks: usize) -> Ran {
-    let mut hart = hart(image, cpu);
     let mut interp = Interp::new(64 << 20);
+    run_by(image, cpu, blocks, |hart| interp.run(hart, 1 << 20))
+}
+
+/// Runs the program to its end, all of it that can be as translated code.
+pub(crate) fn run_translated(image: &Image, cpu: Cpu, blocks: usize) -> Ran {
+    let attention = Arc::new(Attention::new());
+    let translator = Translator::new(64 << 20, [attention]).expect("a host with a translator");
+    let mut jit = Jit::new(Arc::new(translator), 0, Interp::new(64 << 20)).eager();
+    run_by(image, cpu, blocks, |hart| jit.run(hart, 1 << 20))
+}
+
+fn run_by(image: &Image, cpu: Cpu, blocks: usize, mut run: impl FnMut(&mut Hart) -> Exit) -> Ran {
+    let mut hart = hart(image, cpu);
     loop {
-        match interp.run(&mut hart, 1 << 20) {
+        match run(&mut hart) {
             // A block goes forward only: so many instructions are none of its.
             Exit::Budget => assert!(hart.state.icount < 1 << 32, "the program does not end"),
             Exit::Wait { .. } if hart.state.privilege == Priv::M && trapped(&mut hart, image) => {

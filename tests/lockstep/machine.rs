@@ -172,7 +172,7 @@ impl Machine {
     pub(crate) fn turn(&mut self, length: u64) {
         let mut ran = false;
         for runner in &mut self.runners {
-            if runner.waits && !runner.hart.lines().attention().is_set() {
+            if runner.waits && !runner.hart.lines().attention().is_woken() {
                 continue;
             }
             ran = true;

@@ -24,6 +24,8 @@ pub(crate) type Key<G> = (u64, <G as Guest>::Mode);
 pub(crate) struct Job<G: Guest> {
     pub(crate) key: Key<G>,
     pub(crate) page: PageId,
+    /// See [`Page::settled`].
+    pub(crate) settled: bool,
     pub(crate) bytes: Box<[u8; PAGE]>,
     pub(crate) region: Region,
 }
@@ -37,13 +39,17 @@ pub(crate) enum Found {
     Nothing,
     /// Nothing yet, or ever.
     Awaited,
-    /// The page has changed since its units were made.
+    /// The page may have changed since its units were made.
     Stale,
 }
 
 /// The units of one page.
 struct Page<G: Guest> {
     version: u32,
+    /// The bytes are those of the version: nobody could write to the page unseen when
+    /// they were read. Otherwise units may be older than the version says, and are not
+    /// used before the page was read again.
+    settled: bool,
     bytes: Box<[u8; PAGE]>,
     /// With the part of the page that each was made from.
     units: Vec<(Key<G>, (usize, usize))>,
@@ -124,10 +130,11 @@ impl<G: Guest> CodeCache<G> {
             units.by_key.clear();
             units.pages.clear();
             units.awaited.clear();
+            units.refused.clear();
             self.generation.fetch_add(1, Ordering::SeqCst) + 1
         };
         for vcpu in &self.vcpus {
-            vcpu.attention.raise(Requests::INTERRUPT);
+            vcpu.attention.raise(Requests::LEAVE);
             let inside = || vcpu.inside.load(Ordering::SeqCst);
             while !matches!(inside(), OUTSIDE) && inside() != now {
                 std::thread::yield_now();
@@ -142,7 +149,7 @@ impl<G: Guest> CodeCache<G> {
         let units = self.lock();
         if let Some(code) = units.by_key.get(&key) {
             let known = units.pages.get(&page.gpa);
-            return match known.is_some_and(|p| p.version == page.version) {
+            return match known.is_some_and(|p| p.settled && p.version == page.version) {
                 true => Found::Unit(*code),
                 false => Found::Stale,
             };
@@ -153,9 +160,10 @@ impl<G: Guest> CodeCache<G> {
         }
     }
 
-    /// Notes that a unit is on its way; false where it already was.
+    /// Notes that a unit is on its way; false where it already was, or is there.
     pub(crate) fn await_unit(&self, key: Key<G>) -> bool {
-        self.lock().awaited.insert(key)
+        let units = &mut *self.lock();
+        !units.by_key.contains_key(&key) && units.awaited.insert(key)
     }
 
     /// A unit will not come.
@@ -170,19 +178,24 @@ impl<G: Guest> CodeCache<G> {
         units.refused.insert(key);
     }
 
+    /// Pages with units: a copy of each is kept.
+    pub(crate) fn pages(&self) -> usize {
+        self.lock().pages.len()
+    }
+
     /// Whether nobody waits for a unit.
     pub(crate) fn is_idle(&self) -> bool {
         self.lock().awaited.is_empty()
     }
 
     /// The page's content now is `bytes`: forgets the units that were made from others.
-    pub(crate) fn revalidate(&self, page: PageId, bytes: &[u8; PAGE]) {
+    pub(crate) fn revalidate(&self, page: PageId, settled: bool, bytes: &[u8; PAGE]) {
         let units = &mut *self.lock();
         let Some(known) = units.pages.get_mut(&page.gpa) else {
             return;
         };
         let old = std::mem::replace(&mut *known.bytes, *bytes);
-        known.version = page.version;
+        (known.version, known.settled) = (page.version, settled);
         known.units.retain(|(key, (start, end))| {
             let same = old.get(*start..*end) == bytes.get(*start..*end);
             if !same {
@@ -190,6 +203,9 @@ impl<G: Guest> CodeCache<G> {
             }
             same
         });
+        if known.units.is_empty() {
+            units.pages.remove(&page.gpa);
+        }
     }
 
     /// Makes a unit known, unless its page has changed since.
@@ -199,14 +215,148 @@ impl<G: Guest> CodeCache<G> {
         let (start, end) = job.region.extent();
         let page = units.pages.entry(job.page.gpa).or_insert_with(|| Page {
             version: job.page.version,
+            settled: job.settled,
             bytes: job.bytes.clone(),
             units: Vec::new(),
         });
         if page.bytes.get(start..end) != job.bytes.get(start..end) {
             return;
         }
-        if units.by_key.insert(job.key, code).is_none() {
-            page.units.push((job.key, (start, end)));
+        units.by_key.insert(job.key, code);
+        match page.units.iter_mut().find(|(key, _)| *key == job.key) {
+            Some((_, extent)) => *extent = (start, end),
+            None => page.units.push((job.key, (start, end))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::region::Placed;
+    use crate::scan::{Facts, Flow};
+    use isoform_core::Insn;
+    use isoform_riscv::Hart;
+    use std::collections::BTreeMap;
+
+    const GPA: u64 = 0x8000_0000;
+
+    fn mode() -> <Hart as Guest>::Mode {
+        isoform_riscv::Mode {
+            privilege: isoform_riscv::Priv::M,
+            fp_off: true,
+            ialign_32: false,
+        }
+    }
+
+    fn page(version: u32) -> PageId {
+        PageId { gpa: GPA, version }
+    }
+
+    /// A region of one instruction at `at`, in a page that is all `fill`.
+    fn job(at: u64, version: u32, fill: u8) -> Job<Hart> {
+        let facts = Facts {
+            reads: 0,
+            writes: 0,
+            flow: Flow::Next,
+        };
+        let placed = Placed {
+            at,
+            insn: Insn::default(),
+            length: 4,
+            facts,
+        };
+        Job {
+            key: (GPA | at, mode()),
+            page: page(version),
+            settled: true,
+            bytes: Box::new([fill; PAGE]),
+            region: Region {
+                entry: at,
+                blocks: BTreeMap::from([(at, vec![placed])]),
+            },
+        }
+    }
+
+    fn cache() -> CodeCache<Hart> {
+        CodeCache::new([Arc::new(Attention::new())])
+    }
+
+    #[test]
+    fn a_unit_is_found_while_its_page_is_the_same() {
+        let cache = cache();
+        let key = job(8, 1, 0).key;
+        assert_eq!(cache.find(key, page(1)), Found::Nothing);
+        assert!(cache.await_unit(key) && !cache.await_unit(key));
+        assert_eq!(cache.find(key, page(1)), Found::Awaited);
+        cache.publish(job(8, 1, 0), 77);
+        assert_eq!(cache.find(key, page(1)), Found::Unit(77));
+        assert_eq!(cache.find(key, page(2)), Found::Stale);
+    }
+
+    #[test]
+    fn a_change_costs_the_units_that_it_touches() {
+        let cache = cache();
+        cache.publish(job(8, 1, 0), 1);
+        cache.publish(job(64, 1, 0), 2);
+        let mut bytes = [0; PAGE];
+        bytes[11] = 1;
+        cache.revalidate(page(2), true, &bytes);
+        assert_eq!(cache.find(job(8, 1, 0).key, page(2)), Found::Nothing);
+        assert_eq!(cache.find(job(64, 1, 0).key, page(2)), Found::Unit(2));
+    }
+
+    #[test]
+    fn code_of_another_content_is_not_made_known() {
+        let cache = cache();
+        cache.publish(job(8, 2, 5), 1);
+        cache.publish(job(64, 1, 0), 2);
+        assert_eq!(cache.find(job(64, 1, 0).key, page(2)), Found::Nothing);
+    }
+
+    #[test]
+    fn an_unsettled_page_is_read_again() {
+        let cache = cache();
+        let unsettled = Job {
+            settled: false,
+            ..job(8, 1, 0)
+        };
+        let key = unsettled.key;
+        cache.publish(unsettled, 1);
+        assert_eq!(cache.find(key, page(1)), Found::Stale);
+        cache.revalidate(page(1), true, &[0; PAGE]);
+        assert_eq!(cache.find(key, page(1)), Found::Unit(1));
+    }
+
+    #[test]
+    fn a_unit_made_twice_is_forgotten_by_its_new_extent() {
+        let cache = cache();
+        cache.publish(job(8, 1, 0), 1);
+        let mut longer = job(8, 1, 0);
+        for block in longer.region.blocks.values_mut() {
+            block.iter_mut().for_each(|placed| placed.length = 400);
+        }
+        let key = longer.key;
+        cache.publish(longer, 2);
+        assert_eq!(cache.find(key, page(1)), Found::Unit(2));
+        let mut bytes = [0; PAGE];
+        bytes[300] = 1;
+        cache.revalidate(page(2), true, &bytes);
+        assert_eq!(cache.find(key, page(2)), Found::Nothing);
+    }
+
+    #[test]
+    fn a_generation_begins_once_its_vcpus_are_out() {
+        let cache = Arc::new(cache());
+        let first = cache.enter(0);
+        cache.publish(job(8, 1, 0), 1);
+        let other = cache.clone();
+        let compiler = std::thread::spawn(move || other.begin_generation());
+        while cache.find(job(8, 1, 0).key, page(1)) != Found::Nothing {
+            std::thread::yield_now();
+        }
+        assert!(!compiler.is_finished(), "a vCPU is still inside");
+        assert!(cache.enter(0) > first);
+        compiler.join().expect("it ends");
     }
 }

@@ -72,6 +72,10 @@ pub(crate) fn find<G: Guest>(guest: &G, bytes: &[u8; PAGE as usize], entry: u64)
                 break;
             }
         }
+        // Where one way runs into another a block begins, or it would be there twice.
+        if decoded.contains_key(&at) && at != leader {
+            leaders.insert(at);
+        }
     }
     let blocks = cut(&decoded, &leaders);
     blocks

@@ -5,14 +5,18 @@ use crate::call;
 use crate::code::{Found, Job, Key, PAGE};
 use crate::jumps::{Entry, Jumps};
 use crate::region;
-use crate::translator::Translator;
+use crate::translator::{Shared, Translator};
 use isoform_core::{Cold, Exit, PageId, Scratch, Translate};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Instructions interpreted from one place before the region there is translated. A
 /// region takes the compiler as long as some hundred thousand instructions take the
 /// interpreter, on another processor.
 const WARM: u32 = 12_000;
+/// How long it takes warmth to halve: code that runs so seldom that it never gets warm
+/// would repay its compilation only after a minute. An idle guest compiles nothing.
+const COOLING: Duration = Duration::from_millis(250);
 /// Entries of the table of warmth, by guest-physical address.
 const PLACES: usize = 1 << 16;
 /// Instructions that the interpreter does before translated code is looked for again.
@@ -43,6 +47,8 @@ pub struct Jit<G: Translate, C> {
     generation: u64,
     /// Instructions interpreted from each place on.
     warmth: Box<[u32]>,
+    /// When all places were last made cooler.
+    cooled: Instant,
     warm: u32,
     /// See [`Jit::eager`].
     eager: bool,
@@ -50,6 +56,15 @@ pub struct Jit<G: Translate, C> {
     bailed: bool,
     bytes: Box<[u8; PAGE]>,
     counts: Counts,
+}
+
+/// A vCPU that may run generated code, until this is dropped.
+struct Inside<G: Translate>(Arc<Shared<G>>, usize);
+
+impl<G: Translate> Drop for Inside<G> {
+    fn drop(&mut self) {
+        self.0.code.leave(self.1);
+    }
 }
 
 impl<G: Translate, C: Cold<G>> Jit<G, C> {
@@ -62,6 +77,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             jumps: Jumps::new(),
             generation: 0,
             warmth: vec![0; PLACES].into(),
+            cooled: Instant::now(),
             warm: WARM,
             eager: false,
             bailed: false,
@@ -70,11 +86,11 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         }
     }
 
-    /// Translates all that is executed twice, and waits for it: slow, but whatever can
-    /// be is run as generated code. For tests.
+    /// Translates all code before it is executed, and waits for it: slow, but whatever
+    /// can be is run as generated code. For tests.
     pub fn eager(self) -> Self {
         Self {
-            warm: 1,
+            warm: 0,
             eager: true,
             ..self
         }
@@ -95,9 +111,10 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     /// Exact: where it returns [`Exit::Budget`], `budget` instructions were attempted.
     pub fn run(&mut self, guest: &mut G, budget: u64) -> Exit {
         self.prepare(guest);
-        let exit = self.run_until_exit(guest, budget);
-        self.translator.shared().code.leave(self.number);
-        exit
+        self.cool();
+        // Also where something of ours panics: the compiler must not wait for us.
+        let _inside = Inside(self.translator.shared().clone(), self.number);
+        self.run_until_exit(guest, budget)
     }
 
     fn prepare(&mut self, guest: &mut G) {
@@ -112,6 +129,18 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         // Somebody may have put another state there.
         self.bailed = false;
         self.renew();
+    }
+
+    /// Halves the warmth of all places for each period that has passed.
+    fn cool(&mut self) {
+        let periods = self.cooled.elapsed().as_millis() / COOLING.as_millis();
+        if periods > 0 {
+            self.cooled = Instant::now();
+            let halvings = periods.min(31) as u32;
+            self.warmth
+                .iter_mut()
+                .for_each(|warmth| *warmth >>= halvings);
+        }
     }
 
     /// Takes note that another generation of code has begun.
@@ -159,14 +188,13 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         let key = (page.gpa | (pc % PAGE as u64), guest.mode());
         match self.translator.shared().code.find(key, page) {
             Found::Unit(code) => {
-                guest.use_code_page(page);
                 self.jumps.insert(Entry { pc, context, code });
                 self.execute(guest, code, left)
             }
             Found::Stale => {
-                let version = guest.read_code_page(page, &mut self.bytes);
-                let page = PageId { version, ..page };
-                self.translator.shared().code.revalidate(page, &self.bytes);
+                let (page, settled) = self.read_page(guest, page);
+                let code = &self.translator.shared().code;
+                code.revalidate(page, settled, &self.bytes);
                 self.interpret(guest, left.min(PIECE))
             }
             Found::Awaited => self.interpret(guest, left.min(PIECE)),
@@ -179,29 +207,49 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         let place = (key.0 / 2) as usize % PLACES;
         if self.warmth[place] >= self.warm {
             self.warmth[place] = 0;
-            self.ask(guest, page, key);
+            if self.ask(guest, page, key) && self.eager {
+                // It is looked for once more.
+                return 0;
+            }
         }
         let done = self.interpret(guest, limit);
         self.warmth[place] = self.warmth[place].saturating_add(done as u32);
         done
     }
 
-    fn ask(&mut self, guest: &mut G, page: PageId, key: Key<G>) {
+    /// Reads a page: its version, and whether the bytes are that version's. They are if
+    /// nobody can write to it unseen before it is read, and its version, being tracked
+    /// all the while, stays the same.
+    fn read_page(&mut self, guest: &mut G, page: PageId) -> (PageId, bool) {
+        let tracked = guest.read_code_page(page, &mut self.bytes);
+        let settled = guest.code_settled();
         let version = guest.read_code_page(page, &mut self.bytes);
+        (PageId { version, ..page }, settled && version == tracked)
+    }
+
+    /// Asks for a unit; false where nothing is to be translated.
+    fn ask(&mut self, guest: &mut G, page: PageId, key: Key<G>) -> bool {
+        let (page, settled) = self.read_page(guest, page);
+        // What is known of the page may be older; the unit would then not fit in.
+        let code = &self.translator.shared().code;
+        code.revalidate(page, settled, &self.bytes);
         let entry = key.0 % PAGE as u64;
-        if let Some(region) = region::find(guest, &self.bytes, entry) {
-            self.translator.ask(Job {
-                key,
-                page: PageId { version, ..page },
-                bytes: self.bytes.clone(),
-                region,
-            });
-        }
+        let Some(region) = region::find(guest, &self.bytes, entry) else {
+            return false;
+        };
+        self.translator.ask(Job {
+            key,
+            page,
+            settled,
+            bytes: self.bytes.clone(),
+            region,
+        });
         while self.eager && !self.translator.shared().code.is_idle() {
             // No generated code runs here: the compiler may begin another generation.
             self.renew();
             std::thread::yield_now();
         }
+        true
     }
 
     fn interpret(&mut self, guest: &mut G, limit: u64) -> u64 {

@@ -5,7 +5,7 @@ use crate::code::{CodeCache, Job};
 use crate::compile::{Compiler, Refused};
 use isoform_core::{Attention, Translate};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -13,6 +13,10 @@ use std::time::Instant;
 /// Regions that may wait for the compiler; more are asked for again when they are
 /// still warm.
 const WAITING: usize = 512;
+
+/// Bytes of the code cache for each page of which a copy may be kept: with them, a
+/// guest cannot have us take more than a quarter beyond the cache's size.
+const PAGE_SHARE: usize = 16 << 10;
 
 /// Why there is no translator.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,10 @@ pub(crate) struct Shared<G: Translate> {
     pub(crate) helpers: Helpers<G>,
     /// The address of the stub that leads into a unit.
     pub(crate) enter: usize,
+    /// Pages of guest memory of which copies may be kept.
+    max_pages: usize,
+    /// What is asked for is not wanted any more.
+    ending: AtomicBool,
     counters: Counters,
 }
 
@@ -82,6 +90,8 @@ impl<G: Translate> Translator<G> {
             code: CodeCache::new(attentions),
             helpers: Helpers::new(),
             enter: compiler.enter(),
+            max_pages: (code_cache / PAGE_SHARE).max(1),
+            ending: AtomicBool::new(false),
             counters: Counters::default(),
         });
         let (jobs, waiting) = sync_channel(WAITING);
@@ -135,6 +145,7 @@ impl<G: Translate> Translator<G> {
 
 impl<G: Translate> Drop for Translator<G> {
     fn drop(&mut self) {
+        self.shared.ending.store(true, Ordering::Relaxed);
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
             // A panic there has been reported; what was translated before stays valid.
@@ -146,34 +157,45 @@ impl<G: Translate> Drop for Translator<G> {
 /// Translates what is asked for, until nobody can ask any more.
 fn work<G: Translate>(shared: &Shared<G>, mut compiler: Compiler<G>, jobs: &Receiver<Job<G>>) {
     while let Ok(job) = jobs.recv() {
-        let start = Instant::now();
-        let instructions = job.region.blocks.values().map(Vec::len).sum::<usize>();
-        match compiler.region(&shared.helpers, &job.region, job.key.1) {
-            Ok(code) => {
-                shared.code.publish(job, code);
-                shared.count(&shared.counters.units, 1);
-                shared.count(&shared.counters.instructions, instructions as u64);
-            }
-            Err(Refused::Full) => {
-                // What is still warm will be asked for again.
-                shared.code.begin_generation();
-                compiler.rewind();
-                shared.count(&shared.counters.generations, 1);
-            }
-            Err(Refused::Unsupported(reason)) => {
-                shared.code.refuse(job.key);
-                log::warn!("a region stays interpreted: {reason}");
-            }
+        if shared.ending.load(Ordering::Relaxed) {
+            return;
         }
+        let start = Instant::now();
+        translate(shared, &mut compiler, job);
         let taken = start.elapsed().as_nanos() as u64;
-        shared.count(&shared.counters.nanoseconds, taken);
+        shared
+            .counters
+            .nanoseconds
+            .fetch_add(taken, Ordering::Relaxed);
         let used = compiler.used() as u64;
         shared.counters.bytes.store(used, Ordering::Relaxed);
     }
 }
 
-impl<G: Translate> Shared<G> {
-    fn count(&self, counter: &AtomicU64, by: u64) {
-        counter.fetch_add(by, Ordering::Relaxed);
+fn translate<G: Translate>(shared: &Shared<G>, compiler: &mut Compiler<G>, job: Job<G>) {
+    let Shared { code, counters, .. } = shared;
+    let instructions = job.region.blocks.values().map(Vec::len).sum::<usize>();
+    let compiled = match code.pages() < shared.max_pages {
+        true => compiler.region(&shared.helpers, &job.region, job.key.1),
+        false => Err(Refused::Full),
+    };
+    match compiled {
+        Ok(address) => {
+            code.publish(job, address);
+            counters.units.fetch_add(1, Ordering::Relaxed);
+            counters
+                .instructions
+                .fetch_add(instructions as u64, Ordering::Relaxed);
+        }
+        Err(Refused::Full) => {
+            // What is still warm will be asked for again.
+            code.begin_generation();
+            compiler.rewind();
+            counters.generations.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(Refused::Unsupported(reason)) => {
+            code.refuse(job.key);
+            log::warn!("a region stays interpreted: {reason}");
+        }
     }
 }

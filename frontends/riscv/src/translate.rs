@@ -4,7 +4,7 @@ use crate::csr::mstatus;
 use crate::hart::Hart;
 use crate::mmu::Access;
 use crate::state::State;
-use isoform_core::{Guest, Layout, MemOp, PageId, Scratch, TlbLayout, Translate};
+use isoform_core::{Guest, Layout, MemOp, Scratch, TlbLayout, Translate};
 use isoform_memory::Tlb;
 use std::mem::offset_of;
 
@@ -37,10 +37,8 @@ impl Translate for Hart {
         self.tlb.token() << 1 | u64::from(self.mode.fp_off)
     }
 
-    fn use_code_page(&mut self, page: PageId) {
-        if let Some(epoch) = self.epoch.unsettled(self.id) {
-            self.unsettled.insert(page.gpa, epoch);
-        }
+    fn code_settled(&self) -> bool {
+        self.epoch.is_settled(self.id)
     }
 
     fn access_ram(&mut self, op: MemOp, addr: u64, a: u64, b: u64) -> Option<u64> {
@@ -66,7 +64,12 @@ impl Translate for Hart {
             MemOp::Cas(size, order) => Guest::cas(self, addr, size, a, b, order).ok(),
             MemOp::LoadReserved(size, order) => Guest::load_reserved(self, addr, size, order).ok(),
             MemOp::StoreConditional(size, order) => {
-                Guest::store_conditional(self, addr, size, a, order).ok()
+                let reservation = self.state.reservation;
+                let done = Guest::store_conditional(self, addr, size, a, order);
+                if done.is_err() {
+                    self.state.reservation = reservation;
+                }
+                done.ok()
             }
         }
     }
