@@ -248,12 +248,26 @@ fn differences(before: &MachineState, a: &MachineState, b: &MachineState) -> Str
 }
 
 fn compare(second: Forms<'_>) -> u64 {
+    compare_for(second, |_| length())
+}
+
+/// A program whose harts, after so many instructions, run code while another one changes
+/// it, with no fence in between. They may see the old or the new (Unpriv. "Zifencei"),
+/// and translated code sees the old for longer.
+const RACE: (&str, u64) = ("smp_ipi", 1_200_000);
+
+/// As [`compare`], for translated code.
+fn compare_translated(second: Forms<'_>) -> u64 {
+    compare_for(second, |rom| match rom.name == RACE.0 {
+        true => length().min(RACE.1),
+        false => length(),
+    })
+}
+
+fn compare_for(second: Forms<'_>, length: impl Fn(&Rom) -> u64) -> u64 {
     let run = |rom: &Rom| {
-        Pair {
-            rom,
-            forms: [&units, second],
-        }
-        .run(length())
+        let forms: [Forms<'_>; 2] = [&units, second];
+        Pair { rom, forms }.run(length(rom))
     };
     roms().iter().map(run).sum()
 }
@@ -275,12 +289,12 @@ fn a_hart_saved_and_restored_on_the_way_goes_on_the_same() {
 
 #[test]
 fn translated_code_does_what_units_do() {
-    println!("{} instructions", compare(&translated));
+    println!("{} instructions", compare_translated(&translated));
 }
 
 #[test]
 fn changes_between_forms_are_not_seen() {
-    println!("{} instructions", compare(&tiers));
+    println!("{} instructions", compare_translated(&tiers));
 }
 
 /// The harness sees a form that errs once in a while, and names the instruction.
