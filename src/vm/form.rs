@@ -12,6 +12,8 @@ use std::sync::Arc;
 /// Bytes of decoded code kept, by all harts together. With the rest of the process it
 /// stays below the 40 MiB that a machine may take beside its guest's memory.
 const DECODED: usize = 20 << 20;
+/// The same where hot code is translated, and takes memory of its own.
+const DECODED_COLD: usize = 10 << 20;
 
 /// What one hart runs on.
 pub(super) enum Form {
@@ -72,11 +74,11 @@ pub(super) fn translator(
 
 /// What hart `id` of a machine of `harts` runs on.
 pub(super) fn form(translator: Option<&Arc<Translator<Hart>>>, id: usize, harts: usize) -> Form {
-    let share = DECODED / harts.max(1);
+    let harts = harts.max(1);
     match translator {
-        None => Form::Interp(Interp::new(share)),
+        None => Form::Interp(Interp::new(DECODED / harts)),
         Some(translator) => {
-            let cold = Interp::new(share);
+            let cold = Interp::new(DECODED_COLD / harts);
             Form::Jit(Box::new(Jit::new(translator.clone(), id, cold)))
         }
     }

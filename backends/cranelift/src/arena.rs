@@ -2,18 +2,25 @@
 //! executable at the other, so that no page is ever both (W^X).
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use std::ptr::NonNull;
 
 /// What code is aligned to.
 const ALIGN: usize = 16;
+const PAGE: usize = 4096;
 
 /// The two mappings. Bytes are handed out from the start on, and all at once anew.
 pub(crate) struct Arena {
     writable: Mapping,
     executable: Mapping,
     used: usize,
+    /// Bytes from the start on that are not mapped at the writable place any more.
+    released: usize,
 }
+
+/// Bytes written until their pages are unmapped from where they were written: they
+/// would be resident twice.
+const RELEASE: usize = 256 << 10;
 
 struct Mapping {
     start: NonNull<u8>,
@@ -48,13 +55,14 @@ impl Drop for Mapping {
 impl Arena {
     /// Room for `size` bytes of code; they cost memory only once used.
     pub(crate) fn new(size: usize) -> std::io::Result<Self> {
-        let size = size.next_multiple_of(4096);
+        let size = size.next_multiple_of(PAGE);
         let fd = memfd_create("isoform-code", MemfdFlags::CLOEXEC)?;
         ftruncate(&fd, size as u64)?;
         Ok(Self {
             writable: Mapping::new(&fd, size, ProtFlags::READ | ProtFlags::WRITE)?,
             executable: Mapping::new(&fd, size, ProtFlags::READ | ProtFlags::EXEC)?,
             used: 0,
+            released: 0,
         })
     }
 
@@ -84,11 +92,35 @@ impl Arena {
             to.copy_from_nonoverlapping(code.as_ptr(), code.len());
         }
         self.used += code.len().next_multiple_of(ALIGN).min(room);
+        self.release();
         Some(at)
+    }
+
+    /// Unmaps what was written from the writable place, where much of it is complete.
+    fn release(&mut self) {
+        let complete = self.used & !(PAGE - 1);
+        if complete < self.released + RELEASE {
+            return;
+        }
+        // SAFETY: whole pages within the mapping. It is shared: the content stays in the
+        // memfd, and is there again at the next write.
+        #[expect(unsafe_code, reason = "madvise is unsafe by nature")]
+        let released = unsafe {
+            let start = self.writable.start.as_ptr().add(self.released);
+            madvise(
+                start.cast(),
+                complete - self.released,
+                Advice::LinuxDontNeed,
+            )
+        };
+        if released.is_ok() {
+            self.released = complete;
+        }
     }
 
     /// Forgets all code behind the first `used` bytes. Nobody executes it any more.
     pub(crate) fn rewind(&mut self, used: usize) {
         self.used = used;
+        self.released = self.released.min(used & !(PAGE - 1));
     }
 }
