@@ -139,7 +139,8 @@ pub(crate) fn stub<G: Translate>(b: &mut FunctionBuilder<'_>, stub: Stub, host: 
     b.seal_all_blocks();
 }
 
-fn scratch<G: Translate>(offset: usize) -> i32 {
+/// The place of a field of the scratch, from the vCPU's address.
+pub(crate) fn scratch<G: Translate>(offset: usize) -> i32 {
     (G::LAYOUT.scratch + offset) as i32
 }
 

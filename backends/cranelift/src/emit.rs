@@ -5,7 +5,7 @@
 //! the region is left, in cold blocks of their own for what seldom happens. An
 //! instruction that cannot go on leaves with the state of before it.
 
-use crate::abi::{self, Abi};
+use crate::abi::{self, Abi, scratch};
 use crate::call::Helpers;
 use crate::region::{Placed, Region};
 use crate::scan::Flow;
@@ -57,10 +57,6 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     pub(crate) operand: Option<Value>,
 }
 
-fn scratch<G: Translate>(offset: usize) -> i32 {
-    (G::LAYOUT.scratch + offset) as i32
-}
-
 /// What is known of accesses: those of different kinds never meet.
 #[derive(Clone, Copy)]
 struct Kinds {
@@ -98,7 +94,7 @@ fn dirty_at_start(region: &Region) -> BTreeMap<u64, u32> {
         for (at, block) in &region.blocks {
             let written = block.iter().fold(0, |all, p| all | p.facts.writes);
             let out = dirty[at] | written;
-            for target in block.last().into_iter().flat_map(successors) {
+            for target in block.last().into_iter().flat_map(Placed::successors) {
                 if let Some(known) = dirty.get_mut(&target) {
                     changed |= *known | out != *known;
                     *known |= out;
@@ -107,18 +103,6 @@ fn dirty_at_start(region: &Region) -> BTreeMap<u64, u32> {
         }
     }
     dirty
-}
-
-fn successors(last: &Placed) -> impl Iterator<Item = u64> + use<> {
-    let next = last.at + last.length;
-    let by = |offset: i64| last.at.wrapping_add(offset as u64);
-    let (first, second) = match last.facts.flow {
-        Flow::Next => (Some(next), None),
-        Flow::Branch(offset) => (Some(by(offset)), Some(next)),
-        Flow::Jump(offset) => (Some(by(offset)), None),
-        Flow::Indirect | Flow::Leave | Flow::Interpret => (None, None),
-    };
-    first.into_iter().chain(second)
 }
 
 /// Fills `function`, which has the signature of a unit, with the code of a region.

@@ -1,6 +1,7 @@
 //! Which code is translated together: a small region of one page, from its entry
 //! along branches and jumps that stay in the page.
 
+use crate::code::PAGE;
 use crate::scan::{Facts, Flow, scan};
 use isoform_core::{Guest, Insn};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const MAX_INSNS: usize = 80;
 /// Blocks of a region.
 const MAX_BLOCKS: usize = 12;
-const PAGE: u64 = 4096;
 
 /// An instruction in its place.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,30 @@ pub(crate) struct Placed {
     pub(crate) insn: Insn,
     pub(crate) length: u64,
     pub(crate) facts: Facts,
+}
+
+impl Placed {
+    /// Offsets at which control may go on, those beyond the page among them.
+    pub(crate) fn successors(&self) -> impl Iterator<Item = u64> + use<> {
+        let next = self.at + self.length;
+        let by = |offset: i64| self.at.wrapping_add(offset as u64);
+        let (first, second) = match self.facts.flow {
+            Flow::Next => (Some(next), None),
+            Flow::Branch(offset) => (Some(by(offset)), Some(next)),
+            Flow::Jump(offset) => (Some(by(offset)), None),
+            Flow::Indirect | Flow::Leave | Flow::Interpret => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
+
+    /// Whether it begins a block elsewhere in the region. A call leads out of it.
+    fn branches(&self) -> bool {
+        match self.facts.flow {
+            Flow::Branch(_) => true,
+            Flow::Jump(_) => self.facts.writes == 0,
+            _ => false,
+        }
+    }
 }
 
 /// Instructions that are executed one after the other. Only the last may go elsewhere.
@@ -45,13 +69,13 @@ impl Region {
         let placed = || self.blocks.values().flatten();
         let start = placed().map(|p| p.at).min().unwrap_or(0);
         let end = placed().map(|p| p.at + p.length).max().unwrap_or(0);
-        (start as usize, (end as usize).min(PAGE as usize))
+        (start as usize, (end as usize).min(PAGE))
     }
 }
 
 /// Finds the region that is entered at offset `entry` of a page with this content.
 /// `None` where there is nothing to translate.
-pub(crate) fn find<G: Guest>(guest: &G, bytes: &[u8; PAGE as usize], entry: u64) -> Option<Region> {
+pub(crate) fn find<G: Guest>(guest: &G, bytes: &[u8; PAGE], entry: u64) -> Option<Region> {
     let mode = guest.mode();
     let mut decoded: BTreeMap<u64, Placed> = BTreeMap::new();
     let mut leaders = BTreeSet::new();
@@ -94,16 +118,12 @@ fn decode<G: Guest>(guest: &G, mode: G::Mode, bytes: &[u8], at: u64) -> Option<P
     })
 }
 
-/// Where an instruction leads in the region. A call leads out of it.
+/// Where an instruction leads in the region.
 fn targets(placed: &Placed) -> impl Iterator<Item = u64> + use<> {
-    let within = |offset: i64| Some(placed.at.wrapping_add(offset as u64)).filter(|t| *t < PAGE);
-    let next = Some(placed.at + placed.length).filter(|t| *t < PAGE);
-    let (first, second) = match placed.facts.flow {
-        Flow::Branch(offset) => (within(offset), next),
-        Flow::Jump(offset) if placed.facts.writes == 0 => (within(offset), None),
-        _ => (None, None),
-    };
-    first.into_iter().chain(second)
+    let branches = placed.branches();
+    placed
+        .successors()
+        .filter(move |to| branches && *to < PAGE as u64)
 }
 
 /// Cuts what was decoded into blocks at the leaders.

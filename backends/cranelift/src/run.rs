@@ -19,8 +19,6 @@ const WARM: u32 = 12_000;
 const COOLING: Duration = Duration::from_millis(250);
 /// Entries of the table of warmth, by guest-physical address.
 const PLACES: usize = 1 << 16;
-/// Instructions that the interpreter does before translated code is looked for again.
-const PIECE: u64 = 512;
 
 /// What a vCPU did in which form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -180,7 +178,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         let pc = guest.pc();
         let context = guest.code_context();
         if let Some(code) = self.jumps.find(pc, context) {
-            return self.execute(guest, code, left);
+            return self.execute(guest, Entry { pc, context, code }, left);
         }
         let Ok(page) = guest.fetch_page() else {
             return self.interpret(guest, 1);
@@ -188,17 +186,18 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         let key = (page.gpa | (pc % PAGE as u64), guest.mode());
         match self.translator.shared().code.find(key, page) {
             Found::Unit(code) => {
-                self.jumps.insert(Entry { pc, context, code });
-                self.execute(guest, code, left)
+                let entry = Entry { pc, context, code };
+                self.jumps.insert(entry);
+                self.execute(guest, entry, left)
             }
             Found::Stale => {
                 let (page, settled) = self.read_page(guest, page);
                 let code = &self.translator.shared().code;
                 code.revalidate(page, settled, &self.bytes);
-                self.interpret(guest, left.min(PIECE))
+                self.interpret(guest, left)
             }
-            Found::Awaited => self.interpret(guest, left.min(PIECE)),
-            Found::Nothing => self.warm_up(guest, page, key, left.min(PIECE)),
+            Found::Awaited => self.interpret(guest, left),
+            Found::Nothing => self.warm_up(guest, page, key, left),
         }
     }
 
@@ -259,14 +258,13 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     }
 
     /// Runs a unit, and those that follow it.
-    fn execute(&mut self, guest: &mut G, code: usize, left: u64) -> u64 {
-        let context = guest.code_context();
+    fn execute(&mut self, guest: &mut G, entry: Entry, left: u64) -> u64 {
         let scratch = guest.scratch();
-        scratch.context = context;
+        scratch.context = entry.context;
         scratch.told = left;
         scratch.status = 0;
-        let pc = guest.pc();
-        let after = enter(self.translator.shared().enter, guest, pc, left, code);
+        let stub = self.translator.shared().enter;
+        let after = enter(stub, guest, entry.pc, left, entry.code);
         let (told, status) = (guest.scratch().told, guest.scratch().status);
         guest.advance(told.wrapping_sub(after));
         self.bailed = status != 0;
