@@ -32,4 +32,6 @@ pub use guest::{Guest, PageId};
 pub use irq::{IrqLine, IrqSink};
 pub use ops::{AmoOp, Cond, FReg, Helper, Insn, MemTy, Ops, Order, Reg, Size, Width};
 pub use saved::{RestoreError, Saved};
-pub use translate::{Cold, Layout, MemOp, Scratch, TlbLayout, Translate};
+pub use translate::{
+    Cold, FetchLayout, Layout, MemOp, ReservationLayout, Scratch, TlbLayout, Translate,
+};

@@ -23,12 +23,27 @@ pub struct Layout {
     pub pc: usize,
     /// The [`Scratch`].
     pub scratch: usize,
+    /// The load reservation.
+    pub reservation: ReservationLayout,
     /// The soft TLB's current table.
     pub tlb: TlbLayout,
 }
 
-/// A direct-mapped soft TLB of 4 KiB pages. An access hits where its address, the bits
-/// of the page offset above its alignment cleared, equals the tag.
+/// What a load reservation consists of: offsets from the vCPU's address.
+#[derive(Clone, Copy, Debug)]
+pub struct ReservationLayout {
+    /// A byte: 1 where there is one.
+    pub valid: usize,
+    /// A byte: its size in bytes.
+    pub size: usize,
+    /// A word of 64 bits: its virtual address.
+    pub addr: usize,
+    /// A word of 64 bits: the value loaded, zero-extended.
+    pub value: usize,
+}
+
+/// A direct-mapped soft TLB of 4 KiB pages. An access hits where all of its bytes lie in
+/// the page whose address is the tag; a tag whose own entry is another one never does.
 #[derive(Clone, Copy, Debug)]
 pub struct TlbLayout {
     /// Offset from the vCPU's address to the pointer to the table.
@@ -43,6 +58,23 @@ pub struct TlbLayout {
     pub write: usize,
     /// In an entry: what to add to the address to get the host's.
     pub addend: usize,
+    /// The table for fetches.
+    pub fetch: FetchLayout,
+}
+
+/// A direct-mapped soft TLB for fetches.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchLayout {
+    /// Offset from the vCPU's address to the pointer to the table.
+    pub table: usize,
+    /// log2 of the number of entries.
+    pub log_entries: u32,
+    /// log2 of the size of an entry in bytes.
+    pub log_entry: u32,
+    /// In an entry: the virtual page that it is for.
+    pub tag: usize,
+    /// In an entry: a word that stands for where that page leads.
+    pub page: usize,
 }
 
 /// Functions that generated code calls by their place in [`Scratch::functions`].
@@ -55,7 +87,7 @@ pub const FUNCTIONS: usize = 3;
 pub struct Scratch {
     /// Address of the attention word.
     pub attention: usize,
-    /// [`Translate::code_context`] as of the entry.
+    /// [`Translate::code_context`]; 0 where no other unit is to be entered.
     pub context: u64,
     /// Address of the vCPU's table of jump targets.
     pub jumps: usize,
@@ -65,10 +97,13 @@ pub struct Scratch {
     pub functions: [usize; FUNCTIONS],
     /// Arguments of a call.
     pub args: [u64; 4],
-    /// What a call gave.
+    /// What a call gave; where it gave nothing, the instructions left.
     pub value: u64,
-    /// Not 0 where a call gave nothing, or the interpreter has to go on.
+    /// Not 0 where a call gave nothing.
     pub status: u64,
+    /// Instructions that the interpreter is to execute before generated code is entered
+    /// again, at most.
+    pub handed_back: u64,
     /// Instructions left when the state's count was last brought up to date.
     pub told: u64,
 }
@@ -98,10 +133,17 @@ pub trait Translate: Guest {
     /// The place for what generated code keeps.
     fn scratch(&mut self) -> &mut Scratch;
 
-    /// A number that stands for all that decides which code is at a virtual address and
-    /// what it means: translation of fetches, mode, and the content of code pages as of
-    /// the last instruction fence. While it is the same, so is the code. Never 0.
-    fn code_context(&mut self) -> u64;
+    /// A number that stands for what decides which code is at a guest-physical address
+    /// and what it means: the mode, and the content of code pages as of the last
+    /// instruction fence. While it is the same, so is the code. Never 0.
+    fn code_context(&self) -> u64;
+
+    /// The word in the table for fetches that stands for where the page of the program
+    /// counter leads; `None` where the table does not hold it.
+    fn fetch_word(&self) -> Option<u64>;
+
+    /// Whether [`Guest::take_exit`] would give an exit.
+    fn exits(&self) -> bool;
 
     /// Whether no other vCPU can write unseen to pages that were read as code before
     /// ([`Guest::read_code_page`]).

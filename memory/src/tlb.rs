@@ -4,13 +4,13 @@
 //! else misses and takes the frontend's slow path. A few address spaces are kept,
 //! so that switching between them and back loses nothing.
 //!
-//! Invariant: an empty or flushed entry misses for all 2^64 addresses. A lookup
-//! clears the bits of the address below the page but above the alignment; the
-//! empty tag has them set, so no address equals it.
+//! Invariant: an empty or flushed entry misses for all 2^64 addresses. Its tag is a
+//! page that is looked up in another entry, so no address that is looked up here is
+//! within a page of it: neither equality nor distance makes it a hit.
 
 use crate::PAGE;
 use crate::ram::{self, Ram};
-use isoform_core::{AmoOp, Size, TlbLayout};
+use isoform_core::{AmoOp, FetchLayout, Size, TlbLayout};
 use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -18,11 +18,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Entries per address space, direct-mapped.
 const ENTRIES: usize = 1024;
 /// Fetch entries per address space.
-const FETCH_ENTRIES: usize = 64;
+const FETCH_ENTRIES: usize = 256;
 /// Address spaces kept.
 const SPACES: usize = 8;
-/// No address, its in-page bits cleared, has this value.
-const EMPTY: u64 = u64::MAX;
 
 /// What makes two translations of one address different: the root of the tables,
 /// and the class of access rights. Both are the frontend's to define.
@@ -52,9 +50,9 @@ pub struct Mapping {
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct Entry {
-    /// Virtual page, or `EMPTY`.
+    /// Virtual page, or [`empty`].
     read: u64,
-    /// Virtual page, or `EMPTY`.
+    /// Virtual page, or [`empty`].
     write: u64,
     /// Host address of the page minus its virtual address.
     addend: usize,
@@ -63,29 +61,65 @@ struct Entry {
 }
 
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 struct FetchEntry {
+    /// Virtual page, or [`empty`].
     tag: u64,
-    gpa: u64,
-    log_size: u8,
+    /// As [`Entry::page`].
+    page: u64,
 }
 
-const NO_ENTRY: Entry = Entry {
-    read: EMPTY,
-    write: EMPTY,
-    addend: 0,
-    page: 0,
-};
-const NO_FETCH: FetchEntry = FetchEntry {
-    tag: EMPTY,
-    gpa: 0,
-    log_size: 12,
-};
+/// The tag of an empty entry: a page whose addresses are looked up in the one beside.
+#[inline(always)]
+const fn empty(index: usize) -> u64 {
+    (index as u64 ^ 1) * PAGE
+}
+
+const fn empty_data() -> [Entry; ENTRIES] {
+    let none = Entry {
+        read: 0,
+        write: 0,
+        addend: 0,
+        page: 0,
+    };
+    let mut entries = [none; ENTRIES];
+    let mut i = 0;
+    while i < ENTRIES {
+        entries[i].read = empty(i);
+        entries[i].write = empty(i);
+        i += 1;
+    }
+    entries
+}
+
+const fn empty_fetch() -> [FetchEntry; FETCH_ENTRIES] {
+    let mut entries = [FetchEntry { tag: 0, page: 0 }; FETCH_ENTRIES];
+    let mut i = 0;
+    while i < FETCH_ENTRIES {
+        entries[i].tag = empty(i);
+        i += 1;
+    }
+    entries
+}
+
+static EMPTY_DATA: [Entry; ENTRIES] = empty_data();
+static EMPTY_FETCH: [FetchEntry; FETCH_ENTRIES] = empty_fetch();
+
+/// The guest-physical page in a word of [`Entry::page`].
+#[inline(always)]
+const fn gpa_of(page: u64) -> u64 {
+    page & !(PAGE - 1)
+}
+
+/// The log2 of the mapping's size in a word of [`Entry::page`].
+#[inline(always)]
+const fn log_size_of(page: u64) -> u8 {
+    (page & (PAGE - 1)) as u8
+}
 
 #[derive(Debug)]
 struct Space {
     id: SpaceId,
-    /// Never the same again once anything was dropped.
-    token: u64,
     used: u64,
     /// Size of the largest mapping that an entry came from, as log2.
     largest: u8,
@@ -95,51 +129,43 @@ struct Space {
 
 impl Space {
     fn new(id: SpaceId) -> Self {
-        let (data, fetch) = (
-            Box::new([NO_ENTRY; ENTRIES]),
-            Box::new([NO_FETCH; FETCH_ENTRIES]),
-        );
         Self {
             id,
-            token: 0,
             used: 0,
             largest: 12,
-            data,
-            fetch,
+            data: Box::new(EMPTY_DATA),
+            fetch: Box::new(EMPTY_FETCH),
         }
     }
 
     fn flush(&mut self) {
-        self.token = 0;
-        self.data.fill(NO_ENTRY);
-        self.fetch.fill(NO_FETCH);
+        *self.data = EMPTY_DATA;
+        *self.fetch = EMPTY_FETCH;
         self.largest = 12;
     }
 
     fn flush_page(&mut self, va: u64) {
-        self.token = 0;
+        let (page, data, fetch) = (va & !(PAGE - 1), index(va), fetch_index(va));
         if self.largest == 12 {
-            let entry = &mut self.data[index(va)];
-            if entry.read == va & !(PAGE - 1) || entry.write == va & !(PAGE - 1) {
-                *entry = NO_ENTRY;
+            let entry = &self.data[data];
+            if entry.read == page || entry.write == page {
+                self.data[data] = EMPTY_DATA[data];
             }
-            let entry = &mut self.fetch[fetch_index(va)];
-            if entry.tag == va & !(PAGE - 1) {
-                *entry = NO_FETCH;
+            if self.fetch[fetch].tag == page {
+                self.fetch[fetch] = EMPTY_FETCH[fetch];
             }
             return;
         }
-        // Entries of a superpage stand for all of it.
-        let covers = |tag: u64, log_size: u8| tag != EMPTY && (tag ^ va) >> log_size == 0;
-        for entry in self.data.iter_mut() {
-            let log_size = (entry.page & (PAGE - 1)) as u8;
-            if covers(entry.read, log_size) || covers(entry.write, log_size) {
-                *entry = NO_ENTRY;
+        // Entries of a superpage stand for all of it. Empty ones may go, too.
+        let covers = |tag: u64, page: u64| (tag ^ va) >> log_size_of(page) == 0;
+        for (entry, none) in self.data.iter_mut().zip(&EMPTY_DATA) {
+            if covers(entry.read, entry.page) || covers(entry.write, entry.page) {
+                *entry = *none;
             }
         }
-        for entry in self.fetch.iter_mut() {
-            if covers(entry.tag, entry.log_size) {
-                *entry = NO_FETCH;
+        for (entry, none) in self.fetch.iter_mut().zip(&EMPTY_FETCH) {
+            if covers(entry.tag, entry.page) {
+                *entry = *none;
             }
         }
     }
@@ -171,8 +197,6 @@ pub struct Tlb {
     current: Space,
     kept: Vec<Space>,
     clock: u64,
-    /// The last token given to a space.
-    tokens: u64,
     /// A bit per guest-physical page, by its low bits: no entry gives write permission
     /// to pages whose bit is clear.
     written: Box<[u64; WRITTEN / 64]>,
@@ -195,7 +219,6 @@ impl Tlb {
             current: Space::new(SpaceId::default()),
             kept: Vec::new(),
             clock: 0,
-            tokens: 0,
             written: Box::new([0; WRITTEN / 64]),
         }
     }
@@ -224,22 +247,7 @@ impl Tlb {
         }
     }
 
-    /// A number that names the translations of the current space: while it is the same,
-    /// no translation was dropped or replaced. Never 0.
-    pub fn token(&mut self) -> u64 {
-        if self.current.token == 0 {
-            self.tokens += 1;
-            self.current.token = self.tokens;
-        }
-        self.current.token
-    }
-
-    /// Gives every space a new token: what its addresses lead to changed its content.
-    pub fn renew_tokens(&mut self) {
-        self.spaces().for_each(|space| space.token = 0);
-    }
-
-    /// Where generated code finds the current table, from the address of the TLB.
+    /// Where generated code finds the current tables, from the address of the TLB.
     pub const LAYOUT: TlbLayout = TlbLayout {
         table: offset_of!(Tlb, current) + offset_of!(Space, data),
         log_entries: ENTRIES.ilog2(),
@@ -247,6 +255,13 @@ impl Tlb {
         read: offset_of!(Entry, read),
         write: offset_of!(Entry, write),
         addend: offset_of!(Entry, addend),
+        fetch: FetchLayout {
+            table: offset_of!(Tlb, current) + offset_of!(Space, fetch),
+            log_entries: FETCH_ENTRIES.ilog2(),
+            log_entry: size_of::<FetchEntry>().ilog2(),
+            tag: offset_of!(FetchEntry, tag),
+            page: offset_of!(FetchEntry, page),
+        },
     };
 
     /// Host address of an access that hits for loads.
@@ -354,16 +369,25 @@ impl Tlb {
     /// Guest-physical page of a fetch, on a hit.
     #[inline]
     pub fn fetch(&self, va: u64) -> Option<u64> {
+        self.fetch_word(va).map(gpa_of)
+    }
+
+    /// The word that the table holds for a fetch, on a hit: the guest-physical page,
+    /// with the log2 of its mapping's size in the low bits.
+    #[inline]
+    pub fn fetch_word(&self, va: u64) -> Option<u64> {
         let entry = &self.current.fetch[fetch_index(va)];
-        (entry.tag == va & !(PAGE - 1)).then_some(entry.gpa)
+        (entry.tag == va & !(PAGE - 1)).then_some(entry.page)
     }
 
     /// Keeps a translation for fetches.
     pub fn insert_fetch(&mut self, va: u64, gpa: u64, log_size: u8) {
         let space = &mut self.current;
         space.largest = space.largest.max(log_size);
-        let (tag, gpa) = (va & !(PAGE - 1), gpa & !(PAGE - 1));
-        space.fetch[fetch_index(va)] = FetchEntry { tag, gpa, log_size };
+        space.fetch[fetch_index(va)] = FetchEntry {
+            tag: va & !(PAGE - 1),
+            page: gpa_of(gpa) | u64::from(log_size),
+        };
     }
 
     /// Keeps a translation for loads and stores, where the page is RAM. Pages that
@@ -379,11 +403,11 @@ impl Tlb {
             let (word, bit) = written_bit(gpa);
             self.written[word] |= bit;
         }
-        let space = &mut self.current;
+        let (space, at) = (&mut self.current, index(m.va));
         space.largest = space.largest.max(m.log_size);
-        space.data[index(m.va)] = Entry {
-            read: if m.read { tag } else { EMPTY },
-            write: if writable { tag } else { EMPTY },
+        space.data[at] = Entry {
+            read: if m.read { tag } else { empty(at) },
+            write: if writable { tag } else { empty(at) },
             addend: (host as usize).wrapping_sub(tag as usize),
             page: gpa | u64::from(m.log_size),
         };
@@ -434,9 +458,11 @@ impl Tlb {
     }
 
     fn drop_writes(&mut self, which: impl Fn(u64) -> bool) {
-        for entry in self.spaces().flat_map(|s| s.data.iter_mut()) {
-            if entry.write != EMPTY && which(entry.page & !(PAGE - 1)) {
-                entry.write = EMPTY;
+        for space in self.spaces() {
+            for (at, entry) in space.data.iter_mut().enumerate() {
+                if entry.write != empty(at) && which(gpa_of(entry.page)) {
+                    entry.write = empty(at);
+                }
             }
         }
     }
@@ -506,7 +532,8 @@ mod tests {
             1,
             PAGE,
             u64::MAX,
-            EMPTY,
+            empty(0),
+            empty(ENTRIES - 1),
             1 << 38,
             1 << 63,
             !(PAGE - 1),
@@ -538,6 +565,15 @@ mod tests {
             t.flush_page(va, |_| true);
         });
         check(&t);
+    }
+
+    #[test]
+    fn no_address_is_near_the_tag_of_its_own_empty_entry() {
+        for va in probes().chain((0..ENTRIES as u64).map(|n| n * PAGE)) {
+            assert!(va ^ EMPTY_DATA[index(va)].read >= PAGE, "{va:#x}");
+            assert!(va ^ EMPTY_DATA[index(va)].write >= PAGE, "{va:#x}");
+            assert!(va ^ EMPTY_FETCH[fetch_index(va)].tag >= PAGE, "{va:#x}");
+        }
     }
 
     #[test]

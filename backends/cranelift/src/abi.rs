@@ -30,6 +30,10 @@ pub(crate) enum Stub {
     Enter,
     /// To the unit at an address, or back to the run loop.
     Dispatch,
+    /// To where a call of Rust left the program counter, as [`Stub::Dispatch`].
+    Resume,
+    /// Back to the run loop, the state being complete since a call of Rust.
+    Bail,
     /// `call::memory`.
     Memory,
     /// `call::helper`.
@@ -39,21 +43,24 @@ pub(crate) enum Stub {
 }
 
 /// All stubs, in the order of their numbers.
-pub(crate) const STUBS: [Stub; 5] = [
+pub(crate) const STUBS: [Stub; 7] = [
     Stub::Enter,
     Stub::Dispatch,
+    Stub::Resume,
+    Stub::Bail,
     Stub::Memory,
     Stub::Helper,
     Stub::PureHelper,
 ];
 
 impl Stub {
-    /// Parameters of a stub that calls Rust, and the place of the function it calls.
+    /// Parameters of a stub that calls Rust, and the place of the function that it calls.
     fn call(self) -> (usize, usize) {
         match self {
-            Stub::Memory => (5, 0),
+            Stub::Memory => (6, 0),
             Stub::Helper => (4, 1),
-            Stub::PureHelper | Stub::Enter | Stub::Dispatch => (2, 2),
+            Stub::PureHelper => (2, 2),
+            Stub::Enter | Stub::Dispatch | Stub::Resume | Stub::Bail => (0, 0),
         }
     }
 
@@ -61,8 +68,10 @@ impl Stub {
     fn signature(self, host: CallConv) -> Signature {
         match self {
             Stub::Enter => signature(host, 4, true),
-            Stub::Dispatch => unit_signature(),
-            _ => signature(CallConv::PreserveAll, self.call().0, false),
+            Stub::Dispatch | Stub::Resume | Stub::Bail => unit_signature(),
+            Stub::Memory | Stub::Helper | Stub::PureHelper => {
+                signature(CallConv::PreserveAll, self.call().0, false)
+            }
         }
     }
 }
@@ -89,9 +98,33 @@ pub(crate) fn unit_params(b: &FunctionBuilder<'_>, entry: Block) -> [Value; 3] {
     }
 }
 
+/// The space of names of stubs, and that of units elsewhere in the page.
+const STUB_NAMES: u32 = 0;
+const UNIT_NAMES: u32 = 1;
+
+/// What a name that code is linked by stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// A stub, by its number.
+    Stub(usize),
+    /// The unit that is entered at this offset of the same page.
+    Unit(u64),
+}
+
+impl Name {
+    pub(crate) fn of(name: &UserExternalName) -> Self {
+        match name.namespace {
+            UNIT_NAMES => Name::Unit(name.index.into()),
+            _ => Name::Stub(name.index as usize),
+        }
+    }
+}
+
 /// The stubs that a function calls.
 pub(crate) struct Abi {
     pub(crate) dispatch: FuncRef,
+    pub(crate) resume: FuncRef,
+    pub(crate) bail: FuncRef,
     pub(crate) memory: FuncRef,
     pub(crate) helper: FuncRef,
     pub(crate) pure_helper: FuncRef,
@@ -102,23 +135,39 @@ impl Abi {
     pub(crate) fn import(func: &mut Function) -> Self {
         let mut import = |stub: Stub| {
             // Only `Enter` has the host's convention, and nothing generated calls it.
-            let signature = func.import_signature(stub.signature(CallConv::Tail));
-            let name = UserExternalName::new(0, stub as u32);
-            let name = func.declare_imported_user_function(name);
-            func.import_function(ExtFuncData {
-                name: ExternalName::user(name),
+            let signature = stub.signature(CallConv::Tail);
+            import(
+                func,
+                UserExternalName::new(STUB_NAMES, stub as u32),
                 signature,
-                colocated: true,
-                patchable: false,
-            })
+            )
         };
         Self {
             dispatch: import(Stub::Dispatch),
+            resume: import(Stub::Resume),
+            bail: import(Stub::Bail),
             memory: import(Stub::Memory),
             helper: import(Stub::Helper),
             pure_helper: import(Stub::PureHelper),
         }
     }
+}
+
+fn import(func: &mut Function, name: UserExternalName, signature: Signature) -> FuncRef {
+    let signature = func.import_signature(signature);
+    let name = func.declare_imported_user_function(name);
+    func.import_function(ExtFuncData {
+        name: ExternalName::user(name),
+        signature,
+        colocated: true,
+        patchable: false,
+    })
+}
+
+/// The unit that is entered at an offset of the same page, to be jumped to.
+pub(crate) fn import_unit(func: &mut Function, at: u64) -> FuncRef {
+    let name = UserExternalName::new(UNIT_NAMES, at as u32);
+    import(func, name, unit_signature())
 }
 
 /// A stub's function, empty.
@@ -134,7 +183,11 @@ pub(crate) fn stub<G: Translate>(b: &mut FunctionBuilder<'_>, stub: Stub, host: 
     match stub {
         Stub::Enter => enter(b, entry),
         Stub::Dispatch => dispatch::<G>(b, entry),
-        _ => call_rust::<G>(b, entry, stub, host),
+        Stub::Resume => resume::<G>(b, entry),
+        Stub::Bail => bail::<G>(b, entry),
+        Stub::Memory | Stub::Helper | Stub::PureHelper => {
+            call_rust::<G>(b, entry, stub, host);
+        }
     }
     b.seal_all_blocks();
 }
@@ -152,45 +205,101 @@ fn enter(b: &mut FunctionBuilder<'_>, entry: Block) {
     b.ins().return_(&left);
 }
 
+/// Shorthands for code that reads what lies around the vCPU.
+struct Reader<'a, 'b>(&'a mut FunctionBuilder<'b>);
+
+impl Reader<'_, '_> {
+    fn load(&mut self, base: Value, offset: usize) -> Value {
+        let flags = MemFlags::trusted();
+        self.0.ins().load(I64, flags, base, offset as i32)
+    }
+
+    /// A field of the scratch.
+    fn field<G: Translate>(&mut self, guest: Value, offset: usize) -> Value {
+        self.load(guest, G::LAYOUT.scratch + offset)
+    }
+
+    /// The entry of `table` for an index that bits `shift` and up of `key` are.
+    fn entry(&mut self, table: Value, key: Value, shift: u32, log: (u32, u32)) -> Value {
+        let (entries, size) = log;
+        let mask = ((1i64 << entries) - 1) << size;
+        let moved = match size.cmp(&shift) {
+            std::cmp::Ordering::Less => self.0.ins().ushr_imm_u(key, i64::from(shift - size)),
+            _ => self.0.ins().ishl_imm_u(key, i64::from(size - shift)),
+        };
+        let index = self.0.ins().band_imm_s(moved, mask);
+        self.0.ins().iadd(table, index)
+    }
+
+    /// Goes on where `a` equals `b`, to `otherwise` where not.
+    fn require(&mut self, a: Value, b: Value, otherwise: Block) {
+        let same = self.0.ins().icmp(IntCC::Equal, a, b);
+        let go_on = self.0.create_block();
+        self.0.ins().brif(same, go_on, &[], otherwise, &[]);
+        self.0.switch_to_block(go_on);
+    }
+}
+
 fn dispatch<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
     let [guest, pc, left] = unit_params(b, entry);
     let flags = MemFlags::trusted();
-    let (look, hit, out) = (b.create_block(), b.create_block(), b.create_block());
+    let out = b.create_block();
     b.set_cold_block(out);
-    let field =
-        |b: &mut FunctionBuilder<'_>, offset| b.ins().load(I64, flags, guest, scratch::<G>(offset));
+    let mut r = Reader(b);
 
-    let word = field(b, offset_of!(Scratch, attention));
-    let asked = b.ins().atomic_load(I32, flags, word);
-    b.ins().brif(asked, out, &[], look, &[]);
+    let word = r.field::<G>(guest, offset_of!(Scratch, attention));
+    let asked = r.0.ins().atomic_load(I32, flags, word);
+    let look = r.0.create_block();
+    r.0.ins().brif(asked, out, &[], look, &[]);
+    r.0.switch_to_block(look);
 
-    b.switch_to_block(look);
-    let jumps = field(b, offset_of!(Scratch, jumps));
-    // Instructions are two bytes apart, entries `size_of::<Entry>()`.
-    let shift = i64::from(size_of::<Entry>().ilog2()) - 1;
-    let index = b.ins().ishl_imm_u(pc, shift);
-    let mask = (ENTRIES as i64 - 1) << (shift + 1);
-    let index = b.ins().band_imm_s(index, mask);
-    let entry = b.ins().iadd(jumps, index);
-    let context = field(b, offset_of!(Scratch, context));
-    let load =
-        |b: &mut FunctionBuilder<'_>, offset: usize| b.ins().load(I64, flags, entry, offset as i32);
-    let (at, within) = (
-        load(b, offset_of!(Entry, pc)),
-        load(b, offset_of!(Entry, context)),
+    // Which unit was last reached at this address.
+    let jumps = r.field::<G>(guest, offset_of!(Scratch, jumps));
+    let log = (ENTRIES.ilog2(), size_of::<Entry>().ilog2());
+    let jump = r.entry(jumps, pc, 1, log);
+    let at = r.load(jump, offset_of!(Entry, pc));
+    r.require(at, pc, out);
+    let context = r.field::<G>(guest, offset_of!(Scratch, context));
+    let within = r.load(jump, offset_of!(Entry, context));
+    r.require(within, context, out);
+
+    // Whether the address still leads there.
+    let tlb = G::LAYOUT.tlb.fetch;
+    let table = r.load(guest, tlb.table);
+    let fetch = r.entry(table, pc, 12, (tlb.log_entries, tlb.log_entry));
+    let page = r.0.ins().band_imm_s(pc, !0xfff);
+    let tag = r.load(fetch, tlb.tag);
+    r.require(tag, page, out);
+    let (leads, led) = (
+        r.load(fetch, tlb.page),
+        r.load(jump, offset_of!(Entry, page)),
     );
-    let same_pc = b.ins().icmp(IntCC::Equal, at, pc);
-    let same_context = b.ins().icmp(IntCC::Equal, within, context);
-    let same = b.ins().band(same_pc, same_context);
-    b.ins().brif(same, hit, &[], out, &[]);
-
-    b.switch_to_block(hit);
-    let code = load(b, offset_of!(Entry, code));
+    r.require(leads, led, out);
+    let code = r.load(jump, offset_of!(Entry, code));
     let unit = b.import_signature(unit_signature());
     b.ins().return_call_indirect(unit, code, &[guest, pc, left]);
 
     b.switch_to_block(out);
     b.ins().store(flags, pc, guest, G::LAYOUT.pc as i32);
+    b.ins().return_(&[left]);
+}
+
+/// Instructions left as the last call of Rust gave them.
+fn left_by_rust<G: Translate>(b: &mut FunctionBuilder<'_>, guest: Value) -> Value {
+    Reader(b).field::<G>(guest, offset_of!(Scratch, value))
+}
+
+fn resume<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
+    let [guest, ..] = unit_params(b, entry);
+    let left = left_by_rust::<G>(b, guest);
+    let pc = Reader(b).load(guest, G::LAYOUT.pc);
+    let dispatch = Abi::import(b.func).dispatch;
+    b.ins().return_call(dispatch, &[guest, pc, left]);
+}
+
+fn bail<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
+    let [guest, ..] = unit_params(b, entry);
+    let left = left_by_rust::<G>(b, guest);
     b.ins().return_(&[left]);
 }
 
@@ -224,6 +333,36 @@ const ORDERS: [Order; 4] = [
     Order::Release,
     Order::AcqRel,
 ];
+
+/// What a call of Rust is for, in one number that generated code holds as a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Purpose {
+    /// An access ([`encode`]), or the number of a helper ([`crate::call::LAST`]).
+    pub(crate) what: u64,
+    /// Instructions of the block executed before this one.
+    pub(crate) done: u64,
+    /// Offset of the instruction in the page.
+    pub(crate) at: u64,
+}
+
+impl Purpose {
+    const WHAT_BITS: u32 = 12;
+    const DONE_BITS: u32 = 7;
+
+    pub(crate) fn encode(self) -> i64 {
+        let high = self.at << Self::DONE_BITS | self.done;
+        (high << Self::WHAT_BITS | self.what) as i64
+    }
+
+    pub(crate) fn decode(bits: u64) -> Self {
+        let high = bits >> Self::WHAT_BITS;
+        Self {
+            what: bits & ((1 << Self::WHAT_BITS) - 1),
+            done: high & ((1 << Self::DONE_BITS) - 1),
+            at: high >> Self::DONE_BITS,
+        }
+    }
+}
 
 /// An access as a number: kind in bits 2:0, size in 4:3, order in 6:5, sign in 7, the
 /// operation of an AMO in 11:8.
@@ -273,6 +412,14 @@ mod tests {
         }
         for op in all {
             assert_eq!(decode(encode(op)), op);
+        }
+    }
+
+    #[test]
+    fn purposes_survive_as_numbers() {
+        for (what, done, at) in [(0, 0, 0), (4095, 127, 4094), (1, 80, 2)] {
+            let purpose = Purpose { what, done, at };
+            assert_eq!(Purpose::decode(purpose.encode() as u64), purpose);
         }
     }
 

@@ -4,15 +4,16 @@
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What code is aligned to.
 const ALIGN: usize = 16;
 const PAGE: usize = 4096;
 
-/// The two mappings. Bytes are handed out from the start on, and all at once anew.
+/// Hands out the memory: bytes from the start on, and all at once anew.
 pub(crate) struct Arena {
-    writable: Mapping,
-    executable: Mapping,
+    maps: Arc<Maps>,
     used: usize,
     /// Bytes from the start on that are not mapped at the writable place any more.
     released: usize,
@@ -22,6 +23,61 @@ pub(crate) struct Arena {
 /// would be resident twice.
 const RELEASE: usize = 256 << 10;
 
+/// The two mappings. Code stays where it is while somebody has this.
+pub(crate) struct Maps {
+    writable: Mapping,
+    executable: Mapping,
+}
+
+impl Maps {
+    fn new(size: usize) -> std::io::Result<Self> {
+        let fd = memfd_create("isoform-code", MemfdFlags::CLOEXEC)?;
+        ftruncate(&fd, size as u64)?;
+        Ok(Self {
+            writable: Mapping::new(&fd, size, ProtFlags::READ | ProtFlags::WRITE)?,
+            executable: Mapping::new(&fd, size, ProtFlags::READ | ProtFlags::EXEC)?,
+        })
+    }
+
+    /// Changes four bytes of code, given the address at which they are executed, at once
+    /// as seen by whoever does: they must not cross a multiple of 8. One thread at a time
+    /// may do so.
+    pub(crate) fn change(&self, at: usize, bytes: [u8; 4]) {
+        let offset = at.wrapping_sub(self.executable.start.as_ptr() as usize);
+        let (word, within) = (offset & !7, offset & 7);
+        debug_assert!(word + 8 <= self.executable.size && within <= 4);
+        if word.saturating_add(8) > self.executable.size || within > 4 {
+            return;
+        }
+        // SAFETY: an aligned word within the mapping. Nobody else writes to it: what is
+        // handed out begins at multiples of 16.
+        #[expect(unsafe_code, reason = "code is written through a raw address")]
+        let word = unsafe { AtomicU64::from_ptr(self.writable.start.as_ptr().add(word).cast()) };
+        let mut code = word.load(Ordering::Relaxed).to_ne_bytes();
+        code[within..within + 4].copy_from_slice(&bytes);
+        word.store(u64::from_ne_bytes(code), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+impl Maps {
+    /// Four bytes of code.
+    pub(crate) fn read(&self, at: usize) -> [u8; 4] {
+        let offset = at - self.executable.start.as_ptr() as usize;
+        assert!(offset + 4 <= self.executable.size);
+        // SAFETY: within the mapping; nobody writes in a test.
+        #[expect(unsafe_code, reason = "code is read through a raw address")]
+        unsafe {
+            self.executable
+                .start
+                .as_ptr()
+                .add(offset)
+                .cast::<[u8; 4]>()
+                .read()
+        }
+    }
+}
+
 struct Mapping {
     start: NonNull<u8>,
     size: usize,
@@ -30,6 +86,10 @@ struct Mapping {
 #[expect(unsafe_code, reason = "a mapping is owned like a Vec")]
 // SAFETY: the mapping is owned by this value alone, and is process-wide.
 unsafe impl Send for Mapping {}
+#[expect(unsafe_code, reason = "a mapping is owned like a Vec")]
+// SAFETY: a shared reference leads to memory only where code is handed out, which one
+// thread does, and changed, by atomic stores.
+unsafe impl Sync for Mapping {}
 
 impl Mapping {
     fn new(fd: &impl std::os::fd::AsFd, size: usize, prot: ProtFlags) -> rustix::io::Result<Self> {
@@ -55,15 +115,16 @@ impl Drop for Mapping {
 impl Arena {
     /// Room for `size` bytes of code; they cost memory only once used.
     pub(crate) fn new(size: usize) -> std::io::Result<Self> {
-        let size = size.next_multiple_of(PAGE);
-        let fd = memfd_create("isoform-code", MemfdFlags::CLOEXEC)?;
-        ftruncate(&fd, size as u64)?;
         Ok(Self {
-            writable: Mapping::new(&fd, size, ProtFlags::READ | ProtFlags::WRITE)?,
-            executable: Mapping::new(&fd, size, ProtFlags::READ | ProtFlags::EXEC)?,
+            maps: Arc::new(Maps::new(size.next_multiple_of(PAGE))?),
             used: 0,
             released: 0,
         })
+    }
+
+    /// The mappings, to change code in.
+    pub(crate) fn maps(&self) -> &Arc<Maps> {
+        &self.maps
     }
 
     /// Bytes in use.
@@ -73,13 +134,13 @@ impl Arena {
 
     /// The address at which the next code will be executed.
     pub(crate) fn next(&self) -> usize {
-        self.executable.start.as_ptr() as usize + self.used
+        self.maps.executable.start.as_ptr() as usize + self.used
     }
 
     /// Copies code in; the address to execute it at, which [`Arena::next`] told. `None`
     /// where there is no room.
     pub(crate) fn put(&mut self, code: &[u8]) -> Option<usize> {
-        let room = self.writable.size - self.used;
+        let room = self.maps.writable.size - self.used;
         if code.len() > room {
             return None;
         }
@@ -88,7 +149,7 @@ impl Arena {
         // executes from behind `used`.
         #[expect(unsafe_code, reason = "code is written through a raw address")]
         unsafe {
-            let to = self.writable.start.as_ptr().add(self.used);
+            let to = self.maps.writable.start.as_ptr().add(self.used);
             to.copy_from_nonoverlapping(code.as_ptr(), code.len());
         }
         self.used += code.len().next_multiple_of(ALIGN).min(room);
@@ -106,7 +167,7 @@ impl Arena {
         // memfd, and is there again at the next write.
         #[expect(unsafe_code, reason = "madvise is unsafe by nature")]
         let released = unsafe {
-            let start = self.writable.start.as_ptr().add(self.released);
+            let start = self.maps.writable.start.as_ptr().add(self.released);
             madvise(
                 start.cast(),
                 complete - self.released,

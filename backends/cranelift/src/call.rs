@@ -1,6 +1,6 @@
 //! Rust functions that generated code calls.
 
-use crate::abi;
+use crate::abi::{self, Purpose};
 use isoform_core::{Helper, Scratch, Translate};
 use std::sync::OnceLock;
 
@@ -16,12 +16,12 @@ impl<G: Translate> Helpers<G> {
     }
 
     /// The number of a helper, which gets one if it has none.
-    pub(crate) fn number(&self, helper: &'static Helper<G>) -> i64 {
+    pub(crate) fn number(&self, helper: &'static Helper<G>) -> u64 {
         let is_it = |slot: &OnceLock<&'static Helper<G>>| {
             std::ptr::eq(*slot.get_or_init(|| helper), helper)
         };
         let number = self.0.iter().position(is_it);
-        number.expect("a guest has fewer helpers than the table") as i64
+        number.expect("a guest has fewer helpers than the table") as u64
     }
 
     /// Where [`Scratch::helpers`] points.
@@ -30,9 +30,12 @@ impl<G: Translate> Helpers<G> {
     }
 }
 
+/// Added to a helper's number where the unit ends after it.
+pub(crate) const LAST: u64 = HELPERS as u64;
+
 /// The functions' addresses, in the order of [`Scratch::functions`].
 pub(crate) fn functions<G: Translate>() -> [usize; isoform_core::translate::FUNCTIONS] {
-    let memory: extern "C" fn(*mut G, u64, u64, u64, u64) = memory::<G>;
+    let memory: extern "C" fn(*mut G, u64, u64, u64, u64, u64) = memory::<G>;
     let helper: extern "C" fn(*mut G, u64, u64, u64) = helper::<G>;
     let pure_helper: extern "C" fn(*mut G, u64) = pure_helper::<G>;
     [memory as usize, helper as usize, pure_helper as usize]
@@ -48,7 +51,7 @@ fn vcpu<'a, G: Translate>(guest: *mut G) -> &'a mut G {
     }
 }
 
-/// The helper of a number.
+/// The helper of a number. Bits above the table's size are others'.
 fn find<G: Translate>(scratch: &Scratch, number: u64) -> &'static Helper<G> {
     let table = scratch.helpers as *const OnceLock<&'static Helper<G>>;
     // SAFETY: `Jit::enter` put the address of a table there that outlives the code; the
@@ -59,42 +62,75 @@ fn find<G: Translate>(scratch: &Scratch, number: u64) -> &'static Helper<G> {
 }
 
 /// Puts a result where generated code finds it.
-fn answer<G: Translate>(guest: &mut G, value: Option<u64>) {
+fn answer<G: Translate>(guest: &mut G, value: u64) {
     let scratch = guest.scratch();
-    scratch.status = value.is_none().into();
-    scratch.value = value.unwrap_or(0);
+    (scratch.status, scratch.value) = (0, value);
 }
 
-extern "C" fn memory<G: Translate>(guest: *mut G, op: u64, addr: u64, a: u64, b: u64) {
-    let guest = vcpu(guest);
-    let value = guest.access_ram(abi::decode(op), addr, a, b);
-    answer(guest, value);
+/// Has generated code return to the run loop, and the interpreter execute the
+/// instruction at `pc`, before which `left` were left.
+fn hand_back<G: Translate>(guest: &mut G, pc: u64, left: u64) {
+    guest.set_pc(pc);
+    let scratch = guest.scratch();
+    (scratch.status, scratch.value) = (1, left);
+    scratch.handed_back = 1;
 }
 
-/// Calls a helper at the program counter in the state, with `left` instructions left
-/// before it. A trap is delivered, or left to the interpreter.
-extern "C" fn helper<G: Translate>(guest: *mut G, number: u64, left: u64, deliver: u64) {
+/// An access to memory, for an instruction of the page at virtual address `page`, in a
+/// block before which `left` instructions were left.
+extern "C" fn memory<G: Translate>(
+    guest: *mut G,
+    purpose: u64,
+    addr: u64,
+    a: u64,
+    left: u64,
+    page: u64,
+) {
     let guest = vcpu(guest);
+    let Purpose { what, done, at } = Purpose::decode(purpose);
+    // Only a compare-and-swap has a second operand.
+    let b = guest.scratch().args[0];
+    match guest.access_ram(abi::decode(what), addr, a, b) {
+        Some(value) => answer(guest, value),
+        None => hand_back(guest, page.wrapping_add(at), left.wrapping_sub(done)),
+    }
+}
+
+/// Calls a helper with the state's program counter and instruction count as they are
+/// before the instruction. Where that is the last one of its unit, a trap is delivered,
+/// and the unit goes on with the handler; else the interpreter does that.
+extern "C" fn helper<G: Translate>(guest: *mut G, purpose: u64, left: u64, page: u64) {
+    let guest = vcpu(guest);
+    let Purpose { what, done, at } = Purpose::decode(purpose);
+    let (pc, left) = (page.wrapping_add(at), left.wrapping_sub(done));
+    guest.set_pc(pc);
     let told = std::mem::replace(&mut guest.scratch().told, left);
     guest.advance(told.wrapping_sub(left));
-    let (helper, args) = (find::<G>(guest.scratch(), number), guest.scratch().args);
-    let value = match (helper.call)(guest, args) {
-        Ok(value) => Some(value),
-        Err(trap) if deliver != 0 => {
+    let (helper, args) = (find::<G>(guest.scratch(), what), guest.scratch().args);
+    match (helper.call)(guest, args) {
+        Ok(value) => answer(guest, value),
+        Err(trap) if what & LAST != 0 => {
             guest.advance(1);
             guest.scratch().told = left.wrapping_sub(1);
             guest.deliver(trap);
-            None
+            let scratch = guest.scratch();
+            (scratch.status, scratch.value) = (1, left.wrapping_sub(1));
         }
-        Err(_) => None,
-    };
-    answer(guest, value);
+        Err(_) => hand_back(guest, pc, left),
+    }
+    if what & LAST != 0 {
+        // Without a context no unit is found: control goes back to the run loop.
+        let context = guest.code_context();
+        guest.scratch().context = if guest.exits() { 0 } else { context };
+    }
 }
 
 /// Calls a helper that looks at nothing but its arguments and floating-point flags.
 extern "C" fn pure_helper<G: Translate>(guest: *mut G, number: u64) {
     let guest = vcpu(guest);
     let (helper, args) = (find::<G>(guest.scratch(), number), guest.scratch().args);
-    let value = (helper.call)(guest, args).ok();
-    answer(guest, value);
+    let value = (helper.call)(guest, args);
+    let scratch = guest.scratch();
+    scratch.status = value.is_err().into();
+    scratch.value = value.unwrap_or(0);
 }

@@ -1,11 +1,15 @@
 //! The code cache that the vCPUs of a machine share: which units there are, what bytes
 //! they were made from, and when their memory may be used anew.
 //!
-//! A unit belongs to a guest-physical page and a mode. Units refer to each other only
-//! by way of the vCPUs' tables of jump targets, so any of them can be forgotten alone.
+//! A unit belongs to a guest-physical page and a mode. Units of one page and mode jump to
+//! each other directly, and are led elsewhere when one of them is forgotten; others find
+//! each other in the vCPUs' tables of jump targets.
+//!
 //! When the arena is full all are: a new *generation* begins once every vCPU has come
 //! out of the old one's code.
 
+use crate::arena::Maps;
+use crate::compile::Unit;
 use crate::region::Region;
 use isoform_core::{Attention, Guest, PageId, Requests};
 use std::collections::{HashMap, HashSet};
@@ -51,8 +55,28 @@ struct Page<G: Guest> {
     /// used before the page was read again.
     settled: bool,
     bytes: Box<[u8; PAGE]>,
-    /// With the part of the page that each was made from.
-    units: Vec<(Key<G>, (usize, usize))>,
+    units: Vec<Known<G>>,
+}
+
+/// A unit of a page.
+struct Known<G: Guest> {
+    key: Key<G>,
+    /// The part of the page that it was made from.
+    extent: (usize, usize),
+    unit: Unit,
+}
+
+impl<G: Guest> Page<G> {
+    /// Leads all jumps to where a unit is entered to some code.
+    fn lead(&self, (gpa, mode): Key<G>, arena: &Maps, code: usize) {
+        let to = gpa % PAGE as u64;
+        let same_mode = self.units.iter().filter(|known| known.key.1 == mode);
+        for link in same_mode.flat_map(|known| &known.unit.links) {
+            if link.to == to {
+                link.lead_to(arena, code);
+            }
+        }
+    }
 }
 
 /// All units.
@@ -75,11 +99,21 @@ struct Vcpu {
 pub(crate) struct CodeCache<G: Guest> {
     units: Mutex<Units<G>>,
     generation: AtomicU64,
+    /// Units made known so far.
+    published: AtomicU64,
     vcpus: Vec<Vcpu>,
+    /// Where the code lies.
+    arena: Arc<Maps>,
+    /// Where jumps lead whose targets are no units.
+    dispatcher: usize,
 }
 
 impl<G: Guest> CodeCache<G> {
-    pub(crate) fn new(attentions: impl IntoIterator<Item = Arc<Attention>>) -> Self {
+    pub(crate) fn new(
+        attentions: impl IntoIterator<Item = Arc<Attention>>,
+        arena: Arc<Maps>,
+        dispatcher: usize,
+    ) -> Self {
         let vcpu = |attention| Vcpu {
             attention,
             inside: AtomicU64::new(OUTSIDE),
@@ -92,7 +126,10 @@ impl<G: Guest> CodeCache<G> {
                 refused: HashSet::new(),
             }),
             generation: AtomicU64::new(OUTSIDE + 1),
+            published: AtomicU64::new(0),
             vcpus: attentions.into_iter().map(vcpu).collect(),
+            arena,
+            dispatcher,
         }
     }
 
@@ -131,6 +168,7 @@ impl<G: Guest> CodeCache<G> {
             units.pages.clear();
             units.awaited.clear();
             units.refused.clear();
+            self.published.fetch_add(1, Ordering::Release);
             self.generation.fetch_add(1, Ordering::SeqCst) + 1
         };
         for vcpu in &self.vcpus {
@@ -143,6 +181,12 @@ impl<G: Guest> CodeCache<G> {
     }
 
     // --- units
+
+    /// How many units were made known, or given up: while it is the same, there is
+    /// nothing new to be found.
+    pub(crate) fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
 
     /// What there is for an address in a page of this version.
     pub(crate) fn find(&self, key: Key<G>, page: PageId) -> Found {
@@ -169,6 +213,7 @@ impl<G: Guest> CodeCache<G> {
     /// A unit will not come.
     pub(crate) fn give_up(&self, key: Key<G>) {
         self.lock().awaited.remove(&key);
+        self.published.fetch_add(1, Ordering::Release);
     }
 
     /// A unit will never come.
@@ -196,43 +241,57 @@ impl<G: Guest> CodeCache<G> {
         };
         let old = std::mem::replace(&mut *known.bytes, *bytes);
         (known.version, known.settled) = (page.version, settled);
-        known.units.retain(|(key, (start, end))| {
-            let same = old.get(*start..*end) == bytes.get(*start..*end);
-            if !same {
-                units.by_key.remove(key);
-            }
-            same
-        });
+        let changed = |unit: &mut Known<G>| {
+            let (start, end) = unit.extent;
+            old.get(start..end) != bytes.get(start..end)
+        };
+        let gone: Vec<_> = known.units.extract_if(.., changed).collect();
+        for unit in gone {
+            units.by_key.remove(&unit.key);
+            known.lead(unit.key, &self.arena, self.dispatcher);
+        }
         if known.units.is_empty() {
             units.pages.remove(&page.gpa);
         }
     }
 
     /// Makes a unit known, unless its page has changed since.
-    pub(crate) fn publish(&self, job: Job<G>, code: usize) {
+    pub(crate) fn publish(&self, job: Job<G>, unit: Unit) {
         let units = &mut *self.lock();
         units.awaited.remove(&job.key);
-        let (start, end) = job.region.extent();
+        let extent = job.region.extent();
         let page = units.pages.entry(job.page.gpa).or_insert_with(|| Page {
             version: job.page.version,
             settled: job.settled,
             bytes: job.bytes.clone(),
             units: Vec::new(),
         });
-        if page.bytes.get(start..end) != job.bytes.get(start..end) {
+        if page.bytes.get(extent.0..extent.1) != job.bytes.get(extent.0..extent.1) {
             return;
         }
-        units.by_key.insert(job.key, code);
-        match page.units.iter_mut().find(|(key, _)| *key == job.key) {
-            Some((_, extent)) => *extent = (start, end),
-            None => page.units.push((job.key, (start, end))),
+        let (gpa, mode) = job.key;
+        for link in &unit.links {
+            let target = (gpa & !(PAGE as u64 - 1) | link.to, mode);
+            if let Some(code) = units.by_key.get(&target) {
+                link.lead_to(&self.arena, *code);
+            }
         }
+        units.by_key.insert(job.key, unit.code);
+        self.published.fetch_add(1, Ordering::Release);
+        page.lead(job.key, &self.arena, unit.code);
+        page.units.retain(|known| known.key != job.key);
+        page.units.push(Known {
+            key: job.key,
+            extent,
+            unit,
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::Link;
     use crate::region::Placed;
     use crate::scan::{Facts, Flow};
     use isoform_core::Insn;
@@ -279,7 +338,15 @@ mod tests {
     }
 
     fn cache() -> CodeCache<Hart> {
-        CodeCache::new([Arc::new(Attention::new())])
+        let arena = crate::arena::Arena::new(PAGE).expect("memory");
+        CodeCache::new([Arc::new(Attention::new())], arena.maps().clone(), 0)
+    }
+
+    fn unit(code: usize) -> Unit {
+        Unit {
+            code,
+            links: Vec::new(),
+        }
     }
 
     #[test]
@@ -289,7 +356,7 @@ mod tests {
         assert_eq!(cache.find(key, page(1)), Found::Nothing);
         assert!(cache.await_unit(key) && !cache.await_unit(key));
         assert_eq!(cache.find(key, page(1)), Found::Awaited);
-        cache.publish(job(8, 1, 0), 77);
+        cache.publish(job(8, 1, 0), unit(77));
         assert_eq!(cache.find(key, page(1)), Found::Unit(77));
         assert_eq!(cache.find(key, page(2)), Found::Stale);
     }
@@ -297,8 +364,8 @@ mod tests {
     #[test]
     fn a_change_costs_the_units_that_it_touches() {
         let cache = cache();
-        cache.publish(job(8, 1, 0), 1);
-        cache.publish(job(64, 1, 0), 2);
+        cache.publish(job(8, 1, 0), unit(1));
+        cache.publish(job(64, 1, 0), unit(2));
         let mut bytes = [0; PAGE];
         bytes[11] = 1;
         cache.revalidate(page(2), true, &bytes);
@@ -309,8 +376,8 @@ mod tests {
     #[test]
     fn code_of_another_content_is_not_made_known() {
         let cache = cache();
-        cache.publish(job(8, 2, 5), 1);
-        cache.publish(job(64, 1, 0), 2);
+        cache.publish(job(8, 2, 5), unit(1));
+        cache.publish(job(64, 1, 0), unit(2));
         assert_eq!(cache.find(job(64, 1, 0).key, page(2)), Found::Nothing);
     }
 
@@ -322,7 +389,7 @@ mod tests {
             ..job(8, 1, 0)
         };
         let key = unsettled.key;
-        cache.publish(unsettled, 1);
+        cache.publish(unsettled, unit(1));
         assert_eq!(cache.find(key, page(1)), Found::Stale);
         cache.revalidate(page(1), true, &[0; PAGE]);
         assert_eq!(cache.find(key, page(1)), Found::Unit(1));
@@ -331,13 +398,13 @@ mod tests {
     #[test]
     fn a_unit_made_twice_is_forgotten_by_its_new_extent() {
         let cache = cache();
-        cache.publish(job(8, 1, 0), 1);
+        cache.publish(job(8, 1, 0), unit(1));
         let mut longer = job(8, 1, 0);
         for block in longer.region.blocks.values_mut() {
             block.iter_mut().for_each(|placed| placed.length = 400);
         }
         let key = longer.key;
-        cache.publish(longer, 2);
+        cache.publish(longer, unit(2));
         assert_eq!(cache.find(key, page(1)), Found::Unit(2));
         let mut bytes = [0; PAGE];
         bytes[300] = 1;
@@ -346,10 +413,40 @@ mod tests {
     }
 
     #[test]
+    fn jumps_follow_the_units_that_they_lead_to() {
+        let mut arena = crate::arena::Arena::new(PAGE).expect("memory");
+        let at = arena.put(&[0; 64]).expect("room");
+        let (maps, dispatcher) = (arena.maps().clone(), at + 48);
+        let cache = CodeCache::<Hart>::new([], maps.clone(), dispatcher);
+        let target = || (at + 4).wrapping_add(i32::from_le_bytes(maps.read(at)) as usize);
+        let jumping = Unit {
+            code: at,
+            links: vec![Link { at, to: 64 }],
+        };
+        cache.publish(job(8, 1, 0), jumping.clone());
+        cache.publish(job(64, 1, 0), unit(at + 16));
+        assert_eq!(target(), at + 16, "the later unit is jumped to");
+        let mut bytes = [0; PAGE];
+        bytes[65] = 1;
+        cache.revalidate(page(2), true, &bytes);
+        assert_eq!(target(), dispatcher, "it is gone");
+        cache.publish(
+            Job {
+                bytes: Box::new(bytes),
+                ..job(64, 2, 0)
+            },
+            unit(at + 32),
+        );
+        assert_eq!(target(), at + 32);
+        cache.publish(job(8, 2, 0), jumping);
+        assert_eq!(target(), at + 32, "the earlier unit is jumped to");
+    }
+
+    #[test]
     fn a_generation_begins_once_its_vcpus_are_out() {
         let cache = Arc::new(cache());
         let first = cache.enter(0);
-        cache.publish(job(8, 1, 0), 1);
+        cache.publish(job(8, 1, 0), unit(1));
         let other = cache.clone();
         let compiler = std::thread::spawn(move || other.begin_generation());
         while cache.find(job(8, 1, 0).key, page(1)) != Found::Nothing {

@@ -1,10 +1,11 @@
 //! From a region to host code: Cranelift, and the arena that the code lies in.
 
 use crate::TranslatorError;
-use crate::abi::{self, STUBS, Stub};
-use crate::arena::Arena;
+use crate::abi::{self, Name, STUBS, Stub};
+use crate::arena::{Arena, Maps};
 use crate::call::Helpers;
 use crate::emit;
+use crate::link::{self, Link};
 use crate::region::Region;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
@@ -15,6 +16,7 @@ use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use isoform_core::Translate;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// Why a region has no code.
 pub(crate) enum Refused {
@@ -22,6 +24,15 @@ pub(crate) enum Refused {
     Full,
     /// Cranelift does not take it.
     Unsupported(String),
+}
+
+/// A unit as it lies in the arena.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unit {
+    /// Where it is entered.
+    pub(crate) code: usize,
+    /// Its jumps to units of the same page, which lead to the dispatcher at first.
+    pub(crate) links: Vec<Link>,
 }
 
 /// A compiler with its arena.
@@ -97,11 +108,11 @@ impl<G: Translate> Compiler<G> {
         for stub in STUBS {
             let fill = |b: &mut FunctionBuilder<'_>| abi::stub::<G>(b, stub, host);
             let made = self.make(abi::stub_function(stub, host), fill);
-            let address = made.map_err(|refused| match refused {
+            let made = made.map_err(|refused| match refused {
                 Refused::Full => TranslatorError::Host("the code cache is too small".into()),
                 Refused::Unsupported(reason) => TranslatorError::Host(reason),
             })?;
-            self.stubs[stub as usize] = address;
+            self.stubs[stub as usize] = made.code;
         }
         self.fixed = self.arena.used();
         Ok(())
@@ -116,6 +127,16 @@ impl<G: Translate> Compiler<G> {
         self.stubs[Stub::Enter as usize]
     }
 
+    /// The address of the stub that leads to the unit at any address.
+    pub(crate) fn dispatcher(&self) -> usize {
+        self.stubs[Stub::Dispatch as usize]
+    }
+
+    /// Where code lies, to change it in.
+    pub(crate) fn maps(&self) -> &Arc<Maps> {
+        self.arena.maps()
+    }
+
     /// Bytes of code.
     pub(crate) fn used(&self) -> usize {
         self.arena.used()
@@ -126,13 +147,13 @@ impl<G: Translate> Compiler<G> {
         self.arena.rewind(self.fixed);
     }
 
-    /// Compiles a region; where its code begins.
+    /// Compiles a region.
     pub(crate) fn region(
         &mut self,
         helpers: &Helpers<G>,
         region: &Region,
         mode: G::Mode,
-    ) -> Result<usize, Refused> {
+    ) -> Result<Unit, Refused> {
         self.make(emit::unit_function(), |b| {
             emit::region(b, helpers, region, mode);
         })
@@ -142,7 +163,7 @@ impl<G: Translate> Compiler<G> {
         &mut self,
         function: Function,
         fill: impl FnOnce(&mut FunctionBuilder<'_>),
-    ) -> Result<usize, Refused> {
+    ) -> Result<Unit, Refused> {
         self.context.clear();
         self.context.func = function;
         let mut b = FunctionBuilder::new(&mut self.context.func, &mut self.builder);
@@ -156,24 +177,39 @@ impl<G: Translate> Compiler<G> {
             return Err(Refused::Unsupported("no code".into()));
         };
         let mut code = compiled.buffer.data().to_vec();
+        let (base, mut links) = (self.arena.next(), Vec::new());
         for reloc in compiled.buffer.relocs() {
-            let stub = self.stub_named(&reloc.target);
-            let stub = stub.ok_or_else(|| Refused::Unsupported(format!("{reloc:?}")))?;
-            let at = self.arena.next() + reloc.offset as usize;
-            let distance = (stub as i64).wrapping_add(reloc.addend) - at as i64;
-            patch(&mut code, reloc.offset as usize, reloc.kind, distance)
-                .ok_or_else(|| Refused::Unsupported(format!("{reloc:?}")))?;
+            let unsupported = || Refused::Unsupported(format!("{reloc:?}"));
+            let offset = reloc.offset as usize;
+            match self.named(&reloc.target).ok_or_else(unsupported)? {
+                Name::Unit(to) if link::SUPPORTED => {
+                    let at = link::prepare(&mut code, base, offset, self.dispatcher());
+                    let at = at.ok_or_else(unsupported)?;
+                    links.push(Link { at, to });
+                }
+                name => {
+                    let stub = match name {
+                        Name::Stub(number) => self.stubs.get(number).copied(),
+                        Name::Unit(_) => Some(self.dispatcher()),
+                    };
+                    let stub = stub.ok_or_else(unsupported)? as i64;
+                    let distance = stub.wrapping_add(reloc.addend) - (base + offset) as i64;
+                    patch(&mut code, offset, reloc.kind, distance).ok_or_else(unsupported)?;
+                }
+            }
         }
-        self.arena.put(&code).ok_or(Refused::Full)
+        let code = self.arena.put(&code).ok_or(Refused::Full)?;
+        Ok(Unit { code, links })
     }
 
-    /// The address of the stub that a relocation names.
-    fn stub_named(&self, target: &FinalizedRelocTarget) -> Option<usize> {
+    /// What a relocation names.
+    fn named(&self, target: &FinalizedRelocTarget) -> Option<Name> {
         let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = target else {
             return None;
         };
-        let name = &self.context.func.params.user_named_funcs()[*name];
-        self.stubs.get(name.index as usize).copied()
+        Some(Name::of(
+            &self.context.func.params.user_named_funcs()[*name],
+        ))
     }
 }
 

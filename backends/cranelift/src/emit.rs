@@ -5,14 +5,15 @@
 //! the region is left, in cold blocks of their own for what seldom happens. An
 //! instruction that cannot go on leaves with the state of before it.
 
-use crate::abi::{self, Abi, scratch};
-use crate::call::Helpers;
+use crate::abi::{self, Abi, Purpose, scratch};
+use crate::call::{Helpers, LAST};
+use crate::code::PAGE;
 use crate::region::{Placed, Region};
 use crate::scan::Flow;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
-    AliasRegionData, Block, Function, InstBuilder, MemFlagsData as MemFlags, Value,
+    AliasRegionData, Block, FuncRef, Function, InstBuilder, MemFlagsData as MemFlags, Value,
 };
 use cranelift_frontend::{FunctionBuilder, Variable};
 use isoform_core::{Helper, MemOp, MemTy, Scratch, Size, Translate};
@@ -27,20 +28,22 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     pub(crate) b: &'a mut FunctionBuilder<'b>,
     pub(crate) mode: G::Mode,
     abi: Abi,
-    kinds: Kinds,
+    pub(crate) kinds: Kinds,
     helpers: &'a Helpers<G>,
     region: &'a Region,
     /// The code of each of the region's blocks.
     blocks: BTreeMap<u64, Block>,
     /// The vCPU.
-    guest: Value,
+    pub(crate) guest: Value,
     /// Virtual address of the page.
     page: Value,
     regs: [Option<Variable>; REGS],
-    /// Instructions left, those of the current block taken off.
+    /// Instructions on the longest way ahead of each block ([`Region::ahead`]).
+    ahead: BTreeMap<u64, i64>,
+    /// Instructions left at the start of the current block.
     left: Variable,
-    /// Instructions of the block from the current one on.
-    rest: i64,
+    /// Instructions of the block before the current one.
+    done: u64,
     /// Registers are written to the state at once. That costs code without loops nothing,
     /// and makes all ways out of it short.
     through: bool,
@@ -59,9 +62,9 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
 
 /// What is known of accesses: those of different kinds never meet.
 #[derive(Clone, Copy)]
-struct Kinds {
+pub(crate) struct Kinds {
     /// To the vCPU itself.
-    own: MemFlags,
+    pub(crate) own: MemFlags,
     /// To the soft TLB.
     table: MemFlags,
     /// To guest RAM.
@@ -135,8 +138,9 @@ pub(crate) fn region<G: Translate>(
         guest,
         page,
         regs: [None; REGS],
+        ahead: region.ahead(),
         left,
-        rest: 0,
+        done: 0,
         through: !region.loops(),
         dirty: 0,
         fregs_marked: false,
@@ -145,6 +149,7 @@ pub(crate) fn region<G: Translate>(
         flow: Flow::Next,
         operand: None,
     };
+    emitter.require_budget(region.entry);
     emitter.load_registers();
     let first = emitter.blocks[&region.entry];
     emitter.b.ins().jump(first, &[]);
@@ -250,35 +255,41 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.dirty = dirty;
         self.fregs_marked = false;
         self.at = at;
-        self.take_off(block.len() as i64);
-        for placed in block {
-            self.at = placed.at;
+        for (done, placed) in (0..).zip(block) {
+            (self.at, self.done) = (placed.at, done);
             (self.flow, self.operand) = (Flow::Next, None);
             let Ok(()) = G::execute(self, &placed.insn);
-            self.rest -= 1;
         }
+        let left = self.b.use_var(self.left);
+        let left = self.b.ins().iadd_imm_s(left, -(block.len() as i64));
+        self.b.def_var(self.left, left);
         self.end();
     }
 
-    /// Takes the instructions of a block off what is left; where that is not enough the
-    /// interpreter does the rest.
-    fn take_off(&mut self, instructions: i64) {
-        let before = self.b.use_var(self.left);
-        let after = self.b.ins().iadd_imm_s(before, -instructions);
-        let short = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, after, 0);
+    /// Where fewer instructions are left than the longest way ahead of a block has, the
+    /// interpreter does the rest: it can stop between any two.
+    fn require_budget(&mut self, to: u64) {
+        let ahead = self.ahead.get(&to).copied().unwrap_or(0);
+        let left = self.b.use_var(self.left);
+        let short = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, left, ahead);
         let go_on = self.unless(short, |this| {
-            this.interpret_from(this.at, before);
+            this.hand_back(ahead);
+            this.leave_at(to, left);
         });
         self.b.switch_to_block(go_on);
-        self.b.def_var(self.left, after);
-        self.rest = instructions;
+    }
+
+    /// A block for what happens seldom.
+    pub(crate) fn cold_block(&mut self) -> Block {
+        let block = self.b.create_block();
+        self.b.set_cold_block(block);
+        block
     }
 
     /// Does something seldom where `c` is not 0, which leaves the region; gives the
     /// block to go on in otherwise.
     fn unless(&mut self, c: Value, seldom: impl FnOnce(&mut Self)) -> Block {
-        let (cold, go_on) = (self.b.create_block(), self.b.create_block());
-        self.b.set_cold_block(cold);
+        let (cold, go_on) = (self.cold_block(), self.b.create_block());
         self.b.ins().brif(c, cold, &[], go_on, &[]);
         self.b.seal_block(cold);
         self.b.seal_block(go_on);
@@ -287,24 +298,17 @@ impl<G: Translate> Emitter<'_, '_, G> {
         go_on
     }
 
-    /// Instructions left before the current one.
-    fn left_here(&mut self) -> Value {
-        let left = self.b.use_var(self.left);
-        self.b.ins().iadd_imm_s(left, self.rest)
+    /// The interpreter is to execute so many instructions at most.
+    fn hand_back(&mut self, instructions: i64) {
+        let count = self.b.ins().iconst(I64, instructions);
+        let place = scratch::<G>(offset_of!(Scratch, handed_back));
+        self.b.ins().store(self.kinds.own, count, self.guest, place);
     }
 
-    /// Leaves for the interpreter, which goes on at offset `at`.
-    fn interpret_from(&mut self, at: u64, left: Value) {
+    /// Returns to the run loop, which goes on at an offset.
+    fn leave_at(&mut self, to: u64, left: Value) {
         self.write_back(self.dirty);
-        let one = self.b.ins().iconst(I64, 1);
-        let status = scratch::<G>(offset_of!(Scratch, status));
-        self.b.ins().store(self.kinds.own, one, self.guest, status);
-        let pc = self.address(at);
-        self.leave(pc, left);
-    }
-
-    /// Returns to the run loop, the registers being written back.
-    fn leave(&mut self, pc: Value, left: Value) {
+        let pc = self.address(to);
         self.b
             .ins()
             .store(self.kinds.own, pc, self.guest, G::LAYOUT.pc as i32);
@@ -336,122 +340,178 @@ impl<G: Translate> Emitter<'_, '_, G> {
             (Flow::Indirect, Some(target)) => self.go_to(target),
             (Flow::Leave, target) => {
                 let pc = target.unwrap_or_else(|| self.address(self.next));
-                self.write_back(self.dirty);
-                let left = self.b.use_var(self.left);
-                self.leave(pc, left);
+                self.go_to(pc);
             }
             _ => self.edge(self.next),
         }
     }
 
-    /// To an offset: within the region, or out of it.
+    /// To an offset: within the region, to another unit of the page, or out of it. Every
+    /// way round looks at the attention word and the budget.
     fn edge(&mut self, to: u64) {
-        let Some(block) = self.blocks.get(&to).copied() else {
-            let pc = self.address(to);
-            return self.go_to(pc);
-        };
+        let block = self.blocks.get(&to).copied();
         if to <= self.at {
             self.poll(to);
         }
-        self.b.ins().jump(block, &[]);
+        match block {
+            Some(block) => {
+                self.b.ins().jump(block, &[]);
+            }
+            None if to < PAGE as u64 => {
+                let unit = abi::import_unit(self.b.func, to);
+                self.tail_call(unit, to);
+            }
+            None => self.tail_call(self.abi.dispatch, to),
+        }
     }
 
-    /// Looks at the attention word. The atomic load also keeps the guest's loads in
-    /// their iteration.
+    /// Leaves the region for the code at an offset.
+    fn tail_call(&mut self, unit: FuncRef, to: u64) {
+        self.write_back(self.dirty);
+        let (pc, left) = (self.address(to), self.b.use_var(self.left));
+        self.b.ins().return_call(unit, &[self.guest, pc, left]);
+    }
+
+    /// Looks at the attention word and the budget. The atomic load also keeps the guest's
+    /// loads in their iteration.
     fn poll(&mut self, to: u64) {
         let word = scratch::<G>(offset_of!(Scratch, attention));
-        let word = self
-            .b
-            .ins()
-            .load(I64, self.kinds.own.with_readonly(), self.guest, word);
+        let flags = self.kinds.own.with_readonly();
+        let word = self.b.ins().load(I64, flags, self.guest, word);
         let asked = self.b.ins().atomic_load(I32, MemFlags::trusted(), word);
-        let go_on = self.unless(asked, |this| {
-            this.write_back(this.dirty);
-            let (pc, left) = (this.address(to), this.b.use_var(this.left));
-            this.leave(pc, left);
-        });
+        let (cold, calm) = (self.cold_block(), self.b.create_block());
+        self.b.ins().brif(asked, cold, &[], calm, &[]);
+        self.b.seal_block(calm);
+        self.b.switch_to_block(calm);
+        let left = self.b.use_var(self.left);
+        let ahead = self.ahead.get(&to).copied();
+        let mut go_on = calm;
+        // Another unit looks at the budget itself.
+        if let Some(ahead) = ahead {
+            let short = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, left, ahead);
+            go_on = self.b.create_block();
+            self.b.ins().brif(short, cold, &[], go_on, &[]);
+            self.b.seal_block(go_on);
+        }
+        self.b.seal_block(cold);
+        self.b.switch_to_block(cold);
+        self.hand_back(ahead.unwrap_or(0));
+        self.leave_at(to, left);
         self.b.switch_to_block(go_on);
     }
 
     // --- memory
 
-    /// The host address of an access where it hits; control is then in the fast block,
-    /// and the block for misses is given.
-    fn look_up(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
+    /// The entry of the soft TLB for an address, and the tag that it holds.
+    fn look_up(&mut self, addr: Value, tag: usize) -> (Value, Value) {
         let tlb = G::LAYOUT.tlb;
-        let entries = self
-            .b
-            .ins()
-            .load(I64, self.kinds.own, self.guest, tlb.table as i32);
+        // Nothing that changes the address space leaves the unit running.
+        let flags = self.kinds.own.with_readonly();
+        let table = self.b.ins().load(I64, flags, self.guest, tlb.table as i32);
         let shift = 12 - i64::from(tlb.log_entry);
         let mask = ((1i64 << tlb.log_entries) - 1) << tlb.log_entry;
         let index = self.b.ins().ushr_imm_u(addr, shift);
         let index = self.b.ins().band_imm_s(index, mask);
-        let entry = self.b.ins().iadd(entries, index);
+        let entry = self.b.ins().iadd(table, index);
         let found = self.b.ins().load(I64, self.kinds.table, entry, tag as i32);
-        let probe = !0xfffi64 | (size.bytes() as i64 - 1);
-        let wanted = self.b.ins().band_imm_s(addr, probe);
-        let hit = self.b.ins().icmp(IntCC::Equal, found, wanted);
-        let (fast, slow) = (self.b.create_block(), self.b.create_block());
-        self.b.set_cold_block(slow);
+        (entry, found)
+    }
+
+    /// The host address of an access where it hits; control is then in the fast block,
+    /// and the block for misses is given.
+    fn fast_or_slow(&mut self, hit: Value, entry: Value, addr: Value) -> (Value, Block) {
+        let (fast, slow) = (self.b.create_block(), self.cold_block());
         self.b.ins().brif(hit, fast, &[], slow, &[]);
         self.b.seal_block(fast);
         self.b.seal_block(slow);
         self.b.switch_to_block(fast);
-        let addend = self
-            .b
-            .ins()
-            .load(I64, self.kinds.table, entry, tlb.addend as i32);
+        let addend = G::LAYOUT.tlb.addend as i32;
+        let addend = self.b.ins().load(I64, self.kinds.table, entry, addend);
         (self.b.ins().iadd(addr, addend), slow)
     }
 
-    pub(crate) fn load_inline(&mut self, addr: Value, ty: MemTy) -> Value {
-        let (host, slow) = self.look_up(addr, ty.size, G::LAYOUT.tlb.read);
-        let ins = self.b.ins();
-        let value = match (ty.size, ty.signed) {
-            (Size::B1, true) => ins.sload8(I64, self.kinds.ram, host, 0),
-            (Size::B1, false) => ins.uload8(I64, self.kinds.ram, host, 0),
-            (Size::B2, true) => ins.sload16(I64, self.kinds.ram, host, 0),
-            (Size::B2, false) => ins.uload16(I64, self.kinds.ram, host, 0),
-            (Size::B4, true) => ins.sload32(self.kinds.ram, host, 0),
-            (Size::B4, false) => ins.uload32(self.kinds.ram, host, 0),
-            (Size::B8, _) => ins.load(I64, self.kinds.ram, host, 0),
-        };
+    /// As [`Emitter::fast_or_slow`], for accesses that may be misaligned: they hit where
+    /// they lie in one page.
+    fn hit(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
+        let (entry, found) = self.look_up(addr, tag);
+        let distance = self.b.ins().bxor(addr, found);
+        let room = 4096 - size.bytes() as i64;
+        let hit = self
+            .b
+            .ins()
+            .icmp_imm_u(IntCC::UnsignedLessThanOrEqual, distance, room);
+        self.fast_or_slow(hit, entry, addr)
+    }
+
+    /// As [`Emitter::fast_or_slow`], for accesses that must be aligned.
+    pub(crate) fn hit_aligned(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
+        let (entry, found) = self.look_up(addr, tag);
+        let probe = !0xfffi64 | (size.bytes() as i64 - 1);
+        let wanted = self.b.ins().band_imm_s(addr, probe);
+        let hit = self.b.ins().icmp(IntCC::Equal, found, wanted);
+        self.fast_or_slow(hit, entry, addr)
+    }
+
+    /// Does a slow access in its block, and goes on behind both; gives the value, which
+    /// is `fast` where the fast block did it.
+    pub(crate) fn or_slowly(
+        &mut self,
+        fast: Value,
+        slow: Block,
+        op: MemOp,
+        operands: [Value; 3],
+    ) -> Value {
         let done = self.b.create_block();
         let result = self.b.append_block_param(done, I64);
-        self.b.ins().jump(done, &[value.into()]);
+        self.b.ins().jump(done, &[fast.into()]);
         self.b.switch_to_block(slow);
-        let value = self.access(MemOp::Load(ty), addr, addr, addr);
+        let [addr, a, b] = operands;
+        let value = self.access(op, addr, a, b);
         self.b.ins().jump(done, &[value.into()]);
         self.b.seal_block(done);
         self.b.switch_to_block(done);
         result
     }
 
-    pub(crate) fn store_inline(&mut self, addr: Value, size: Size, v: Value) {
-        let (host, slow) = self.look_up(addr, size, G::LAYOUT.tlb.write);
-        let ins = self.b.ins();
-        match size {
-            Size::B1 => ins.istore8(self.kinds.ram, v, host, 0),
-            Size::B2 => ins.istore16(self.kinds.ram, v, host, 0),
-            Size::B4 => ins.istore32(self.kinds.ram, v, host, 0),
-            Size::B8 => ins.store(self.kinds.ram, v, host, 0),
+    pub(crate) fn load_inline(&mut self, addr: Value, ty: MemTy) -> Value {
+        let (host, slow) = self.hit(addr, ty.size, G::LAYOUT.tlb.read);
+        let (ins, ram) = (self.b.ins(), self.kinds.ram);
+        let value = match (ty.size, ty.signed) {
+            (Size::B1, true) => ins.sload8(I64, ram, host, 0),
+            (Size::B1, false) => ins.uload8(I64, ram, host, 0),
+            (Size::B2, true) => ins.sload16(I64, ram, host, 0),
+            (Size::B2, false) => ins.uload16(I64, ram, host, 0),
+            (Size::B4, true) => ins.sload32(ram, host, 0),
+            (Size::B4, false) => ins.uload32(ram, host, 0),
+            (Size::B8, _) => ins.load(I64, ram, host, 0),
         };
-        let done = self.b.create_block();
-        self.b.ins().jump(done, &[]);
-        self.b.switch_to_block(slow);
-        self.access(MemOp::Store(size), addr, v, v);
-        self.b.ins().jump(done, &[]);
-        self.b.seal_block(done);
-        self.b.switch_to_block(done);
+        self.or_slowly(value, slow, MemOp::Load(ty), [addr; 3])
     }
 
-    /// An access by call. What it cannot do is left to the interpreter.
+    pub(crate) fn store_inline(&mut self, addr: Value, size: Size, v: Value) {
+        let (host, slow) = self.hit(addr, size, G::LAYOUT.tlb.write);
+        let (ins, ram) = (self.b.ins(), self.kinds.ram);
+        match size {
+            Size::B1 => ins.istore8(ram, v, host, 0),
+            Size::B2 => ins.istore16(ram, v, host, 0),
+            Size::B4 => ins.istore32(ram, v, host, 0),
+            Size::B8 => ins.store(ram, v, host, 0),
+        };
+        self.or_slowly(v, slow, MemOp::Store(size), [addr, v, v]);
+    }
+
+    /// An access by call. Where that cannot do it the unit is left, with all that the
+    /// interpreter needs to.
     pub(crate) fn access(&mut self, op: MemOp, addr: Value, a: Value, b: Value) -> Value {
-        let op = self.b.ins().iconst(I64, abi::encode(op) as i64);
-        let args = [self.guest, op, addr, a, b];
+        self.write_back(self.dirty);
+        if let MemOp::Cas(..) = op {
+            self.pass(&[b]);
+        }
+        let purpose = self.purpose(abi::encode(op));
+        let left = self.b.use_var(self.left);
+        let args = [self.guest, purpose, addr, a, left, self.page];
         self.b.ins().call(self.abi.memory, &args);
-        self.or_interpret();
+        self.or_leave_by(self.abi.bail);
         self.value()
     }
 
@@ -463,37 +523,51 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.ins().load(I64, self.kinds.own, self.guest, value)
     }
 
-    fn status(&mut self) -> Value {
-        let status = scratch::<G>(offset_of!(Scratch, status));
-        self.b.ins().load(I64, self.kinds.own, self.guest, status)
-    }
-
-    /// Leaves the current instruction to the interpreter where the call did nothing.
-    fn or_interpret(&mut self) {
-        let status = self.status();
-        let go_on = self.unless(status, |this| {
-            let left = this.left_here();
-            this.interpret_from(this.at, left);
+    /// Where the last call gave nothing, the unit ends by this stub.
+    fn or_leave_by(&mut self, stub: FuncRef) {
+        let go_on = self.unless_given(|this| {
+            // The stub looks at nothing but the vCPU.
+            let args = [this.guest, this.page, this.page];
+            this.b.ins().return_call(stub, &args);
         });
         self.b.switch_to_block(go_on);
     }
 
-    fn pass(&mut self, args: [Value; 4]) {
-        for (n, arg) in args.into_iter().enumerate() {
+    fn unless_given(&mut self, seldom: impl FnOnce(&mut Self)) -> Block {
+        let status = scratch::<G>(offset_of!(Scratch, status));
+        let status = self.b.ins().load(I64, self.kinds.own, self.guest, status);
+        self.unless(status, seldom)
+    }
+
+    /// What a call is for, as the constant that it is told.
+    fn purpose(&mut self, what: u64) -> Value {
+        let (done, at) = (self.done, self.at);
+        let purpose = Purpose { what, done, at };
+        self.b.ins().iconst(I64, purpose.encode())
+    }
+
+    fn pass(&mut self, args: &[Value]) {
+        for (n, arg) in args.iter().enumerate() {
             let offset = scratch::<G>(offset_of!(Scratch, args) + 8 * n);
-            self.b.ins().store(self.kinds.own, arg, self.guest, offset);
+            self.b.ins().store(self.kinds.own, *arg, self.guest, offset);
         }
     }
 
     /// A helper that neither looks at the program counter nor at counts, and changes
     /// nothing where it traps.
     pub(crate) fn call_pure(&mut self, h: &'static Helper<G>, args: [Value; 4]) -> Value {
-        self.pass(args);
-        let number = self.b.ins().iconst(I64, self.helpers.number(h));
+        self.pass(&args);
+        let number = self.b.ins().iconst(I64, self.helpers.number(h) as i64);
         let args = [self.guest, number];
         self.b.ins().call(self.abi.pure_helper, &args);
         if h.effects.traps {
-            self.or_interpret();
+            let go_on = self.unless_given(|this| {
+                this.hand_back(1);
+                let left = this.b.use_var(this.left);
+                let left = this.b.ins().iadd_imm_s(left, -(this.done as i64));
+                this.leave_at(this.at, left);
+            });
+            self.b.switch_to_block(go_on);
         }
         self.value()
     }
@@ -503,37 +577,27 @@ impl<G: Translate> Emitter<'_, '_, G> {
         if h.effects == isoform_core::ops::Effects::NONE {
             return self.call_pure(h, args);
         }
-        self.call(h, args, false);
-        self.or_interpret();
+        self.write_back(self.dirty);
+        self.call(h, args, 0);
+        self.or_leave_by(self.abi.bail);
         self.value()
     }
 
-    /// A helper after which the region is left. Where it traps, the trap is delivered.
+    /// A helper after which the region is left. Where it traps, the unit goes on with
+    /// the handler.
     pub(crate) fn call_last(&mut self, h: &'static Helper<G>, args: [Value; 4]) -> Value {
         self.write_back(self.dirty);
         self.dirty = 0;
-        self.call(h, args, true);
-        let status = self.status();
-        let go_on = self.unless(status, |this| {
-            // The state is the handler's already; the instruction counts.
-            let left = this.left_here();
-            let left = this.b.ins().iadd_imm_s(left, -1);
-            this.b.ins().return_(&[left]);
-        });
-        self.b.switch_to_block(go_on);
+        self.call(h, args, LAST);
+        self.or_leave_by(self.abi.resume);
         self.value()
     }
 
-    fn call(&mut self, h: &'static Helper<G>, args: [Value; 4], deliver: bool) {
-        self.pass(args);
-        let pc = self.address(self.at);
-        self.b
-            .ins()
-            .store(self.kinds.own, pc, self.guest, G::LAYOUT.pc as i32);
-        let left = self.left_here();
-        let number = self.b.ins().iconst(I64, self.helpers.number(h));
-        let deliver = self.b.ins().iconst(I64, i64::from(deliver));
-        let args = [self.guest, number, left, deliver];
+    fn call(&mut self, h: &'static Helper<G>, args: [Value; 4], last: u64) {
+        self.pass(&args);
+        let purpose = self.purpose(self.helpers.number(h) | last);
+        let left = self.b.use_var(self.left);
+        let args = [self.guest, purpose, left, self.page];
         self.b.ins().call(self.abi.helper, &args);
     }
 }

@@ -4,13 +4,16 @@
 /// Entries of a table, direct-mapped by address.
 pub(crate) const ENTRIES: usize = 1 << 12;
 
-/// A unit, and where it is valid.
+/// A unit, and where it is valid: reached at `pc` while the table for fetches has `page`
+/// for that address, and in this context.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(32))]
 pub(crate) struct Entry {
     pub(crate) pc: u64,
     /// `Translate::code_context`; 0 where there is no unit.
     pub(crate) context: u64,
+    /// `Translate::fetch_word`.
+    pub(crate) page: u64,
     pub(crate) code: usize,
 }
 
@@ -31,9 +34,10 @@ impl Jumps {
     }
 
     /// The code of the unit at an address.
-    pub(crate) fn find(&self, pc: u64, context: u64) -> Option<usize> {
+    pub(crate) fn find(&self, pc: u64, context: u64, page: u64) -> Option<usize> {
         let entry = self.0.get(Self::index(pc))?;
-        (entry.pc == pc && entry.context == context).then_some(entry.code)
+        let same = entry.pc == pc && entry.context == context && entry.page == page;
+        same.then_some(entry.code)
     }
 
     pub(crate) fn insert(&mut self, entry: Entry) {
@@ -55,16 +59,18 @@ mod tests {
     #[test]
     fn an_empty_entry_is_no_unit() {
         let mut jumps = Jumps::new();
-        assert_eq!(jumps.find(0, 1), None);
+        assert_eq!(jumps.find(0, 1, 0), None);
         jumps.insert(Entry {
             pc: 0,
             context: 1,
+            page: 5,
             code: 7,
         });
-        assert_eq!(jumps.find(0, 1), Some(7));
-        assert_eq!(jumps.find(0, 2), None);
-        assert_eq!(jumps.find(2 * ENTRIES as u64, 1), None);
+        assert_eq!(jumps.find(0, 1, 5), Some(7));
+        assert_eq!(jumps.find(0, 2, 5), None);
+        assert_eq!(jumps.find(0, 1, 6), None);
+        assert_eq!(jumps.find(2 * ENTRIES as u64, 1, 5), None);
         jumps.clear();
-        assert_eq!(jumps.find(0, 1), None);
+        assert_eq!(jumps.find(0, 1, 5), None);
     }
 }

@@ -7,9 +7,10 @@
 //! * [`Translator`]: one per machine: the code cache and the thread that compiles.
 //! * [`Jit`]: one per vCPU: its run loop, its interpreter, its table of jump targets.
 //! * `scan`, `region`: what instructions do, and which are translated together.
-//! * `ops`, `emit`: the vocabulary on CLIF values, and the code around it.
+//! * `warmth`: when it is time to.
+//! * `ops`, `atomic`, `emit`: the vocabulary on CLIF values, and the code around it.
 //! * `abi`, `call`: how generated code calls and is called.
-//! * `compile`, `arena`, `code`: from CLIF to published code.
+//! * `compile`, `arena`, `link`, `code`: from CLIF to published code.
 //!
 //! Generated code does the common case of each instruction: what faults, reaches a
 //! device or always traps is left to the interpreter, which executes that instruction
@@ -21,16 +22,19 @@
 
 mod abi;
 mod arena;
+mod atomic;
 mod call;
 mod code;
 mod compile;
 mod emit;
 mod jumps;
+mod link;
 mod ops;
 mod region;
 mod run;
 mod scan;
 mod translator;
+mod warmth;
 
 pub use run::{Counts, Jit};
 pub use translator::{Translator, TranslatorError, TranslatorStats};

@@ -5,11 +5,11 @@ use crate::scan::{Flow, ends};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
 use cranelift_codegen::ir::{InstBuilder, Type, Value};
-use isoform_core::{AmoOp, Cond, FReg, Helper, MemOp, MemTy, Ops, Order, Reg, Size, Translate};
+use isoform_core::{AmoOp, Cond, FReg, Helper, MemTy, Ops, Order, Reg, Size, Translate};
 use isoform_core::{Guest, Width};
 use std::convert::Infallible;
 
-fn int(size: Size) -> Type {
+pub(crate) fn int(size: Size) -> Type {
     match size {
         Size::B1 => I8,
         Size::B2 => I16,
@@ -202,7 +202,7 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
         v: Value,
         order: Order,
     ) -> Result<Value, Infallible> {
-        Ok(self.access(MemOp::Amo(op, size, order), addr, v, v))
+        Ok(self.amo_inline(op, addr, size, v, order))
     }
 
     fn cas(
@@ -213,7 +213,7 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
         new: Value,
         order: Order,
     ) -> Result<Value, Infallible> {
-        Ok(self.access(MemOp::Cas(size, order), addr, expected, new))
+        Ok(self.cas_inline(addr, size, expected, new, order))
     }
 
     fn load_reserved(
@@ -222,7 +222,7 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
         size: Size,
         order: Order,
     ) -> Result<Value, Infallible> {
-        Ok(self.access(MemOp::LoadReserved(size, order), addr, addr, addr))
+        Ok(self.load_reserved_inline(addr, size, order))
     }
 
     fn store_conditional(
@@ -232,7 +232,7 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
         v: Value,
         order: Order,
     ) -> Result<Value, Infallible> {
-        Ok(self.access(MemOp::StoreConditional(size, order), addr, v, v))
+        Ok(self.store_conditional_inline(addr, size, v, order))
     }
 
     fn fence(&mut self, _: Order) {

@@ -64,6 +64,19 @@ impl Region {
         last.any(|p| targets(p).any(|to| to <= p.at && self.blocks.contains_key(&to)))
     }
 
+    /// For each block, how many instructions there are on the longest way from its start
+    /// to where the region is left, or goes back to a block that lies before.
+    pub(crate) fn ahead(&self) -> BTreeMap<u64, i64> {
+        let mut ahead = BTreeMap::new();
+        for (at, block) in self.blocks.iter().rev() {
+            // What comes later is known already.
+            let next = block.last().into_iter().flat_map(Placed::successors);
+            let longest = next.filter_map(|to| ahead.get(&to).copied()).max();
+            ahead.insert(*at, block.len() as i64 + longest.unwrap_or(0));
+        }
+        ahead
+    }
+
     /// The bytes of the page that it was made from.
     pub(crate) fn extent(&self) -> (usize, usize) {
         let placed = || self.blocks.values().flatten();

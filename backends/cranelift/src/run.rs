@@ -6,19 +6,14 @@ use crate::code::{Found, Job, Key, PAGE};
 use crate::jumps::{Entry, Jumps};
 use crate::region;
 use crate::translator::{Shared, Translator};
+use crate::warmth::Places;
 use isoform_core::{Cold, Exit, PageId, Scratch, Translate};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Instructions interpreted from one place before the region there is translated. A
 /// region takes the compiler as long as some hundred thousand instructions take the
 /// interpreter, on another processor.
 const WARM: u32 = 12_000;
-/// How long it takes warmth to halve: code that runs so seldom that it never gets warm
-/// would repay its compilation only after a minute. An idle guest compiles nothing.
-const COOLING: Duration = Duration::from_millis(250);
-/// Entries of the table of warmth, by guest-physical address.
-const PLACES: usize = 1 << 16;
 
 /// What a vCPU did in which form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,15 +38,13 @@ pub struct Jit<G: Translate, C> {
     jumps: Jumps,
     /// The generation that the jumps lead to.
     generation: u64,
-    /// Instructions interpreted from each place on.
-    warmth: Box<[u32]>,
-    /// When all places were last made cooler.
-    cooled: Instant,
+    places: Places<G>,
+    /// Instructions interpreted from one place before it is translated.
     warm: u32,
     /// See [`Jit::eager`].
     eager: bool,
-    /// Generated code left an instruction to the interpreter.
-    bailed: bool,
+    /// Instructions that generated code left to the interpreter.
+    handed_back: u64,
     bytes: Box<[u8; PAGE]>,
     counts: Counts,
 }
@@ -74,11 +67,10 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             cold,
             jumps: Jumps::new(),
             generation: 0,
-            warmth: vec![0; PLACES].into(),
-            cooled: Instant::now(),
+            places: Places::new(),
             warm: WARM,
             eager: false,
-            bailed: false,
+            handed_back: 0,
             bytes: Box::new([0; PAGE]),
             counts: Counts::default(),
         }
@@ -109,7 +101,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     /// Exact: where it returns [`Exit::Budget`], `budget` instructions were attempted.
     pub fn run(&mut self, guest: &mut G, budget: u64) -> Exit {
         self.prepare(guest);
-        self.cool();
+        self.places.cool();
         // Also where something of ours panics: the compiler must not wait for us.
         let _inside = Inside(self.translator.shared().clone(), self.number);
         self.run_until_exit(guest, budget)
@@ -125,20 +117,8 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             ..Scratch::default()
         };
         // Somebody may have put another state there.
-        self.bailed = false;
+        self.handed_back = 0;
         self.renew();
-    }
-
-    /// Halves the warmth of all places for each period that has passed.
-    fn cool(&mut self) {
-        let periods = self.cooled.elapsed().as_millis() / COOLING.as_millis();
-        if periods > 0 {
-            self.cooled = Instant::now();
-            let halvings = periods.min(31) as u32;
-            self.warmth
-                .iter_mut()
-                .for_each(|warmth| *warmth >>= halvings);
-        }
     }
 
     /// Takes note that another generation of code has begun.
@@ -171,22 +151,34 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
 
     /// Executes at most `left` instructions, one way or the other; gives how many.
     fn step(&mut self, guest: &mut G, left: u64) -> u64 {
-        if std::mem::take(&mut self.bailed) {
+        if self.handed_back > 0 {
             self.counts.bails += 1;
-            return self.interpret(guest, 1);
-        }
-        let pc = guest.pc();
-        let context = guest.code_context();
-        if let Some(code) = self.jumps.find(pc, context) {
-            return self.execute(guest, Entry { pc, context, code }, left);
+            let limit = std::mem::take(&mut self.handed_back).min(left);
+            return self.interpret(guest, limit);
         }
         let Ok(page) = guest.fetch_page() else {
             return self.interpret(guest, 1);
         };
+        let pc = guest.pc();
+        let mut entry = Entry {
+            pc,
+            context: guest.code_context(),
+            page: guest.fetch_word().unwrap_or(page.gpa),
+            code: 0,
+        };
+        if let Some(code) = self.jumps.find(pc, entry.context, entry.page) {
+            entry.code = code;
+            return self.execute(guest, entry, left);
+        }
         let key = (page.gpa | (pc % PAGE as u64), guest.mode());
-        match self.translator.shared().code.find(key, page) {
+        let published = self.translator.shared().code.published();
+        if let Some(awaited) = self.places.is_known(key, published) {
+            return self.interpret_cold(guest, page, key, left, awaited);
+        }
+        let found = self.translator.shared().code.find(key, page);
+        match found {
             Found::Unit(code) => {
-                let entry = Entry { pc, context, code };
+                entry.code = code;
                 self.jumps.insert(entry);
                 self.execute(guest, entry, left)
             }
@@ -196,23 +188,33 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
                 code.revalidate(page, settled, &self.bytes);
                 self.interpret(guest, left)
             }
-            Found::Awaited => self.interpret(guest, left),
-            Found::Nothing => self.warm_up(guest, page, key, left),
+            Found::Awaited | Found::Nothing => {
+                let awaited = found == Found::Awaited;
+                self.places.note(key, published, awaited);
+                self.interpret_cold(guest, page, key, left, awaited)
+            }
         }
     }
 
-    /// Interprets from a place that has no unit, and asks for one once it is warm.
-    fn warm_up(&mut self, guest: &mut G, page: PageId, key: Key<G>, limit: u64) -> u64 {
-        let place = (key.0 / 2) as usize % PLACES;
-        if self.warmth[place] >= self.warm {
-            self.warmth[place] = 0;
-            if self.ask(guest, page, key) && self.eager {
-                // It is looked for once more.
-                return 0;
-            }
+    /// Interprets from a place that has no unit, and asks for one once it is warm and
+    /// nobody has.
+    fn interpret_cold(
+        &mut self,
+        guest: &mut G,
+        page: PageId,
+        key: Key<G>,
+        limit: u64,
+        awaited: bool,
+    ) -> u64 {
+        if awaited {
+            return self.interpret(guest, limit);
+        }
+        if self.places.is_warm(key, self.warm) && self.ask(guest, page, key) && self.eager {
+            // It is looked for once more.
+            return 0;
         }
         let done = self.interpret(guest, limit);
-        self.warmth[place] = self.warmth[place].saturating_add(done as u32);
+        self.places.warm_up(key, done);
         done
     }
 
@@ -261,13 +263,13 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     fn execute(&mut self, guest: &mut G, entry: Entry, left: u64) -> u64 {
         let scratch = guest.scratch();
         scratch.context = entry.context;
-        scratch.told = left;
-        scratch.status = 0;
+        (scratch.told, scratch.handed_back) = (left, 0);
         let stub = self.translator.shared().enter;
         let after = enter(stub, guest, entry.pc, left, entry.code);
-        let (told, status) = (guest.scratch().told, guest.scratch().status);
+        let scratch = guest.scratch();
+        let told = scratch.told;
+        self.handed_back = scratch.handed_back;
         guest.advance(told.wrapping_sub(after));
-        self.bailed = status != 0;
         self.counts.entries += 1;
         let done = left.wrapping_sub(after);
         self.counts.translated += done;

@@ -87,7 +87,7 @@ impl<G: Translate> Translator<G> {
     ) -> Result<Self, TranslatorError> {
         let compiler = Compiler::<G>::new(code_cache)?;
         let shared = Arc::new(Shared {
-            code: CodeCache::new(attentions),
+            code: CodeCache::new(attentions, compiler.maps().clone(), compiler.dispatcher()),
             helpers: Helpers::new(),
             enter: compiler.enter(),
             max_pages: (code_cache / PAGE_SHARE).max(1),
@@ -180,8 +180,8 @@ fn translate<G: Translate>(shared: &Shared<G>, compiler: &mut Compiler<G>, job: 
         false => Err(Refused::Full),
     };
     match compiled {
-        Ok(address) => {
-            code.publish(job, address);
+        Ok(unit) => {
+            code.publish(job, unit);
             counters.units.fetch_add(1, Ordering::Relaxed);
             counters
                 .instructions

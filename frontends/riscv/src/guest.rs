@@ -228,9 +228,6 @@ impl Hart {
             }
             !settled
         });
-        let changes = self.ram.code().changes();
-        if std::mem::replace(&mut self.code_changes, changes) != changes {
-            self.tlb.renew_tokens();
-        }
+        self.code_changes = ram.code().changes();
     }
 }

@@ -3,12 +3,16 @@
 use crate::csr::mstatus;
 use crate::hart::Hart;
 use crate::mmu::Access;
-use crate::state::State;
-use isoform_core::{Guest, Layout, MemOp, Scratch, TlbLayout, Translate};
+use crate::state::{Reservation, State};
+use isoform_core::{
+    FetchLayout, Guest, Layout, MemOp, ReservationLayout, Scratch, TlbLayout, Translate,
+};
 use isoform_memory::Tlb;
 use std::mem::offset_of;
 
 const STATE: usize = offset_of!(Hart, state);
+const TLB: usize = offset_of!(Hart, tlb);
+const RESERVATION: usize = STATE + offset_of!(State, reservation);
 
 impl Translate for Hart {
     const LAYOUT: Layout = Layout {
@@ -21,8 +25,18 @@ impl Translate for Hart {
         ),
         pc: STATE + offset_of!(State, pc),
         scratch: offset_of!(Hart, scratch),
+        reservation: ReservationLayout {
+            valid: RESERVATION + offset_of!(Reservation, valid),
+            size: RESERVATION + offset_of!(Reservation, size),
+            addr: RESERVATION + offset_of!(Reservation, addr),
+            value: RESERVATION + offset_of!(Reservation, value),
+        },
         tlb: TlbLayout {
-            table: offset_of!(Hart, tlb) + Tlb::LAYOUT.table,
+            table: TLB + Tlb::LAYOUT.table,
+            fetch: FetchLayout {
+                table: TLB + Tlb::LAYOUT.fetch.table,
+                ..Tlb::LAYOUT.fetch
+            },
             ..Tlb::LAYOUT
         },
     };
@@ -31,10 +45,18 @@ impl Translate for Hart {
         &mut self.scratch
     }
 
-    fn code_context(&mut self) -> u64 {
-        // The privilege for fetches is part of the TLB's space; 32-bit alignment of
-        // instructions never changes.
-        self.tlb.token() << 1 | u64::from(self.mode.fp_off)
+    fn code_context(&self) -> u64 {
+        // 32-bit alignment of instructions never changes.
+        let mode = u64::from(self.mode.fp_off) << 2 | self.mode.privilege as u64;
+        self.code_changes.wrapping_add(1) << 3 | mode
+    }
+
+    fn fetch_word(&self) -> Option<u64> {
+        self.tlb.fetch_word(self.state.pc)
+    }
+
+    fn exits(&self) -> bool {
+        self.exit.is_some()
     }
 
     fn code_settled(&self) -> bool {

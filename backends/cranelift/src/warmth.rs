@@ -1,0 +1,93 @@
+//! How warm code is that has no unit: a vCPU's table, by guest-physical address.
+
+use crate::code::Key;
+use isoform_core::Guest;
+use std::time::{Duration, Instant};
+
+/// How long it takes warmth to halve: code that runs so seldom that it never gets warm
+/// would repay its compilation only after a minute. An idle guest compiles nothing.
+const COOLING: Duration = Duration::from_millis(250);
+/// Entries of the table.
+const PLACES: usize = 1 << 15;
+
+/// A place where code begins.
+struct Place<G: Guest> {
+    key: Option<Key<G>>,
+    /// Instructions interpreted from here on.
+    warmth: u32,
+    /// [`crate::code::CodeCache::published`] when there was no unit.
+    asked: u32,
+    /// One is on its way, or will never come.
+    awaited: bool,
+}
+
+/// The table.
+pub(crate) struct Places<G: Guest> {
+    places: Box<[Place<G>]>,
+    /// When all places were last made cooler.
+    cooled: Instant,
+}
+
+impl<G: Guest> Places<G> {
+    pub(crate) fn new() -> Self {
+        let cold = || Place {
+            key: None,
+            warmth: 0,
+            asked: 0,
+            awaited: false,
+        };
+        Self {
+            places: (0..PLACES).map(|_| cold()).collect(),
+            cooled: Instant::now(),
+        }
+    }
+
+    /// Halves the warmth of all places for each period that has passed.
+    pub(crate) fn cool(&mut self) {
+        let periods = self.cooled.elapsed().as_millis() / COOLING.as_millis();
+        if periods > 0 {
+            self.cooled = Instant::now();
+            let halvings = periods.min(31) as u32;
+            self.places.iter_mut().for_each(|p| p.warmth >>= halvings);
+        }
+    }
+
+    fn place(&mut self, key: Key<G>) -> &mut Place<G> {
+        &mut self.places[(key.0 / 2) as usize % PLACES]
+    }
+
+    /// Whether there was no unit when so many had been published, and if so whether one
+    /// was awaited.
+    pub(crate) fn is_known(&mut self, key: Key<G>, published: u64) -> Option<bool> {
+        let place = self.place(key);
+        let known = place.key == Some(key) && place.asked == published as u32;
+        known.then_some(place.awaited)
+    }
+
+    /// There is no unit while so many are published.
+    pub(crate) fn note(&mut self, key: Key<G>, published: u64, awaited: bool) {
+        let place = self.place(key);
+        if place.key != Some(key) {
+            (place.key, place.warmth) = (Some(key), 0);
+        }
+        (place.asked, place.awaited) = (published as u32, awaited);
+    }
+
+    /// Whether so many instructions were interpreted from here; it then is cold again.
+    pub(crate) fn is_warm(&mut self, key: Key<G>, warm: u32) -> bool {
+        let place = self.place(key);
+        let is_warm = place.warmth >= warm;
+        if is_warm {
+            place.warmth = 0;
+            // Whoever asks for it next is to look.
+            place.key = None;
+        }
+        is_warm
+    }
+
+    /// So many instructions were interpreted from here.
+    pub(crate) fn warm_up(&mut self, key: Key<G>, instructions: u64) {
+        let place = self.place(key);
+        place.warmth = place.warmth.saturating_add(instructions as u32);
+    }
+}
