@@ -117,12 +117,48 @@ const fn log_size_of(page: u64) -> u8 {
     (page & (PAGE - 1)) as u8
 }
 
+/// Which addresses may have entries that came from mappings larger than a page: a bit
+/// for each of them by 2 MiB, or by 1 GiB for the largest. Others may share it.
+#[derive(Debug, Default)]
+struct Large {
+    by_2m: [u64; 16],
+    by_1g: u64,
+}
+
+impl Large {
+    fn bit_2m(va: u64) -> (usize, u64) {
+        let n = va >> 21;
+        (n as usize / 64 % 16, 1 << (n % 64))
+    }
+
+    const fn bit_1g(va: u64) -> u64 {
+        1 << (va >> 30 & 63)
+    }
+
+    fn note(&mut self, va: u64, log_size: u8) {
+        match log_size {
+            ..=12 => {}
+            13..=21 => {
+                let (word, bit) = Self::bit_2m(va);
+                self.by_2m[word] |= bit;
+            }
+            22..=30 => self.by_1g |= Self::bit_1g(va),
+            31.. => self.by_1g = u64::MAX,
+        }
+    }
+
+    fn may_hold(&self, va: u64) -> bool {
+        let (word, bit) = Self::bit_2m(va);
+        self.by_2m[word] & bit != 0 || self.by_1g & Self::bit_1g(va) != 0
+    }
+}
+
 #[derive(Debug)]
 struct Space {
     id: SpaceId,
     used: u64,
-    /// Size of the largest mapping that an entry came from, as log2.
-    largest: u8,
+    /// Where entries came from mappings larger than a page.
+    large: Large,
     data: Box<[Entry; ENTRIES]>,
     fetch: Box<[FetchEntry; FETCH_ENTRIES]>,
 }
@@ -132,7 +168,7 @@ impl Space {
         Self {
             id,
             used: 0,
-            largest: 12,
+            large: Large::default(),
             data: Box::new(EMPTY_DATA),
             fetch: Box::new(EMPTY_FETCH),
         }
@@ -141,12 +177,12 @@ impl Space {
     fn flush(&mut self) {
         *self.data = EMPTY_DATA;
         *self.fetch = EMPTY_FETCH;
-        self.largest = 12;
+        self.large = Large::default();
     }
 
     fn flush_page(&mut self, va: u64) {
         let (page, data, fetch) = (va & !(PAGE - 1), index(va), fetch_index(va));
-        if self.largest == 12 {
+        if !self.large.may_hold(va) {
             let entry = &self.data[data];
             if entry.read == page || entry.write == page {
                 self.data[data] = EMPTY_DATA[data];
@@ -383,7 +419,7 @@ impl Tlb {
     /// Keeps a translation for fetches.
     pub fn insert_fetch(&mut self, va: u64, gpa: u64, log_size: u8) {
         let space = &mut self.current;
-        space.largest = space.largest.max(log_size);
+        space.large.note(va, log_size);
         space.fetch[fetch_index(va)] = FetchEntry {
             tag: va & !(PAGE - 1),
             page: gpa_of(gpa) | u64::from(log_size),
@@ -404,7 +440,7 @@ impl Tlb {
             self.written[word] |= bit;
         }
         let (space, at) = (&mut self.current, index(m.va));
-        space.largest = space.largest.max(m.log_size);
+        space.large.note(m.va, m.log_size);
         space.data[at] = Entry {
             read: if m.read { tag } else { empty(at) },
             write: if writable { tag } else { empty(at) },

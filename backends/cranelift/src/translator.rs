@@ -4,11 +4,12 @@ use crate::call::Helpers;
 use crate::code::{CodeCache, Job};
 use crate::compile::{Compiler, Refused};
 use isoform_core::{Attention, Translate};
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::Duration;
 
 /// Regions that may wait for the compiler; more are asked for again when they are
 /// still warm.
@@ -39,7 +40,7 @@ pub struct TranslatorStats {
     pub units: u64,
     /// Instructions in them.
     pub instructions: u64,
-    /// Time that took, in nanoseconds.
+    /// Processor time that took, in nanoseconds.
     pub nanoseconds: u64,
     /// Bytes of code in use.
     pub bytes: u64,
@@ -154,15 +155,21 @@ impl<G: Translate> Drop for Translator<G> {
     }
 }
 
+/// How long this thread has run on a processor.
+fn worked() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
 /// Translates what is asked for, until nobody can ask any more.
 fn work<G: Translate>(shared: &Shared<G>, mut compiler: Compiler<G>, jobs: &Receiver<Job<G>>) {
     while let Ok(job) = jobs.recv() {
         if shared.ending.load(Ordering::Relaxed) {
             return;
         }
-        let start = Instant::now();
+        let start = worked();
         translate(shared, &mut compiler, job);
-        let taken = start.elapsed().as_nanos() as u64;
+        let taken = worked().saturating_sub(start).as_nanos() as u64;
         shared
             .counters
             .nanoseconds
