@@ -139,6 +139,8 @@ pub struct MachineConfig {
     pub backend: BackendChoice,
     /// Bytes of translated code kept.
     pub code_cache: usize,
+    /// The folder in which translated code is kept between runs, if it is.
+    pub translation_cache: Option<PathBuf>,
     /// What makes guest time pass.
     pub clock: ClockChoice,
     /// A shell command to run in the guest (`--exec`); its output comes on ports
@@ -167,6 +169,7 @@ impl Default for MachineConfig {
             cpu: CpuOptions::default(),
             backend: BackendChoice::default(),
             code_cache: size::CODE_CACHE,
+            translation_cache: None,
             clock: ClockChoice::default(),
             exec: None,
             reboot: true,

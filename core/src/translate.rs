@@ -7,7 +7,7 @@
 //! interpreter, which executes that instruction anew from a complete state.
 
 use crate::guest::Guest;
-use crate::ops::{AmoOp, MemTy, Order, Size};
+use crate::ops::{AmoOp, Helper, MemTy, Order, Size};
 
 /// Offsets in bytes from the vCPU's address.
 #[derive(Clone, Copy, Debug)]
@@ -91,8 +91,6 @@ pub struct Scratch {
     pub context: u64,
     /// Address of the vCPU's table of jump targets.
     pub jumps: usize,
-    /// Address of the table of helpers that generated code calls by number.
-    pub helpers: usize,
     /// Addresses of functions of the backend's.
     pub functions: [usize; FUNCTIONS],
     /// Arguments of a call.
@@ -129,6 +127,10 @@ pub enum MemOp {
 pub trait Translate: Guest {
     /// Where things are.
     const LAYOUT: Layout;
+
+    /// All helpers that semantics call, each once. Generated code names them by their
+    /// places, which are the same in every run of one build.
+    const HELPERS: &'static [&'static Helper<Self>];
 
     /// The place for what generated code keeps.
     fn scratch(&mut self) -> &mut Scratch;

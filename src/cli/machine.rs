@@ -2,8 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use isoform_images::cache::Cache;
 use isoform_images::{self as images, Options};
 
 use super::progress::Reporter;
@@ -63,6 +64,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         cpu: args.cpu.clone(),
         backend: args.backend,
         code_cache: args.code_cache,
+        translation_cache: translation_cache(args.translation_cache.as_deref()),
         clock: args.clock,
         exec: args
             .exec
@@ -79,6 +81,18 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         dtb,
     };
     Ok((config, payload))
+}
+
+/// The folder for translated code: the one given, or the user's, if there is one.
+fn translation_cache(given: Option<&Path>) -> Option<PathBuf> {
+    match given {
+        Some(folder) if folder == "off" => None,
+        Some(folder) => Some(folder.to_owned()),
+        None => {
+            let cache = Cache::locate(None, |name| std::env::var(name).ok()).ok()?;
+            Some(cache.root().join("translations"))
+        }
+    }
 }
 
 /// The name of the catalogue that IMAGE is, if it is one.

@@ -98,6 +98,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", default_value = "128M",
           value_parser = config::size::code_cache, help_heading = RUN)]
     pub(super) code_cache: usize,
+    /// Where translated code is kept for later runs: DIR, or off [default:
+    /// isoform/translations in XDG_CACHE_HOME, else in ~/.cache]
+    #[arg(long, value_name = "DIR|off", help_heading = RUN)]
+    pub(super) translation_cache: Option<PathBuf>,
     /// What makes time pass: host, or insn[,seed=N] for runs that repeat bit for
     /// bit
     #[arg(long, value_name = "CLOCK", default_value = "host",

@@ -55,14 +55,15 @@ pub(super) fn translator(
     config: &MachineConfig,
     lines: &[Arc<Lines>],
 ) -> Result<Option<Arc<Translator<Hart>>>, VmError> {
-    let attentions = || lines.iter().map(|l| l.attention().clone());
+    let attentions = lines.iter().map(|l| l.attention().clone());
+    let translator = || {
+        let kept = config.translation_cache.clone();
+        Translator::new(config.code_cache, attentions, kept)
+    };
     match config.backend {
         BackendChoice::Interp => Ok(None),
-        BackendChoice::Jit => {
-            let translator = Translator::new(config.code_cache, attentions())?;
-            Ok(Some(Arc::new(translator)))
-        }
-        BackendChoice::Auto => match Translator::new(config.code_cache, attentions()) {
+        BackendChoice::Jit => Ok(Some(Arc::new(translator()?))),
+        BackendChoice::Auto => match translator() {
             Ok(translator) => Ok(Some(Arc::new(translator))),
             Err(e) => {
                 log::warn!("everything is interpreted: {e}");

@@ -106,8 +106,9 @@ fn forms(text: &mut String, form: &Form) {
 fn translation(text: &mut String, done: TranslatorStats) {
     let _ = writeln!(
         text,
-        "translator: {} regions of {} instructions in {:.3} s, {} KiB of code, cache emptied {} times",
+        "translator: {} regions ({} kept from before) of {} instructions in {:.3} s, {} KiB of code, cache emptied {} times",
         done.units,
+        done.kept,
         done.instructions,
         Duration::from_nanos(done.nanoseconds).as_secs_f64(),
         done.bytes >> 10,

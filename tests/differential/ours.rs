@@ -91,7 +91,8 @@ pub(crate) fn run(image: &Image, cpu: Cpu, blocks: usize) -> Ran {
 /// Runs the program to its end, all of it that can be as translated code.
 pub(crate) fn run_translated(image: &Image, cpu: Cpu, blocks: usize) -> Ran {
     let attention = Arc::new(Attention::new());
-    let translator = Translator::new(64 << 20, [attention]).expect("a host with a translator");
+    let translator =
+        Translator::new(64 << 20, [attention], None).expect("a host with a translator");
     let mut jit = Jit::new(Arc::new(translator), 0, Interp::new(64 << 20)).eager();
     run_by(image, cpu, blocks, |hart| jit.run(hart, 1 << 20))
 }

@@ -107,7 +107,8 @@ impl Form for Tiers {
 
 fn jit() -> Jit<Hart, Interp> {
     let attention = Arc::new(Attention::new());
-    let translator = Translator::new(TRANSLATED, [attention]).expect("a host with a translator");
+    let translator =
+        Translator::new(TRANSLATED, [attention], None).expect("a host with a translator");
     Jit::new(Arc::new(translator), 0, Interp::new(CODE_CACHE)).eager()
 }
 

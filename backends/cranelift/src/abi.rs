@@ -20,6 +20,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use isoform_core::{AmoOp, MemOp, MemTy, Order, Scratch, Size, Translate};
+use serde::{Deserialize, Serialize};
 use std::mem::offset_of;
 
 /// A stub, by its number in names.
@@ -103,19 +104,19 @@ const STUB_NAMES: u32 = 0;
 const UNIT_NAMES: u32 = 1;
 
 /// What a name that code is linked by stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Name {
     /// A stub, by its number.
-    Stub(usize),
+    Stub(u8),
     /// The unit that is entered at this offset of the same page.
-    Unit(u64),
+    Unit(u16),
 }
 
 impl Name {
     pub(crate) fn of(name: &UserExternalName) -> Self {
         match name.namespace {
-            UNIT_NAMES => Name::Unit(name.index.into()),
-            _ => Name::Stub(name.index as usize),
+            UNIT_NAMES => Name::Unit(name.index as u16),
+            _ => Name::Stub(name.index as u8),
         }
     }
 }

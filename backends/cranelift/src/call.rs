@@ -1,37 +1,17 @@
 //! Rust functions that generated code calls.
 
 use crate::abi::{self, Purpose};
-use isoform_core::{Helper, Scratch, Translate};
-use std::sync::OnceLock;
+use isoform_core::{Helper, Translate};
 
-/// More helpers than any guest has.
-const HELPERS: usize = 1024;
-
-/// Helpers by number: code that holds no addresses names them so.
-pub(crate) struct Helpers<G: Translate>(Box<[OnceLock<&'static Helper<G>>]>);
-
-impl<G: Translate> Helpers<G> {
-    pub(crate) fn new() -> Self {
-        Self((0..HELPERS).map(|_| OnceLock::new()).collect())
-    }
-
-    /// The number of a helper, which gets one if it has none.
-    pub(crate) fn number(&self, helper: &'static Helper<G>) -> u64 {
-        let is_it = |slot: &OnceLock<&'static Helper<G>>| {
-            std::ptr::eq(*slot.get_or_init(|| helper), helper)
-        };
-        let number = self.0.iter().position(is_it);
-        number.expect("a guest has fewer helpers than the table") as u64
-    }
-
-    /// Where [`Scratch::helpers`] points.
-    pub(crate) fn address(&self) -> usize {
-        self.0.as_ptr() as usize
-    }
+/// The number of a helper.
+pub(crate) fn number<G: Translate>(helper: &'static Helper<G>) -> Option<u64> {
+    let mut all = G::HELPERS.iter();
+    let place = all.position(|known| std::ptr::eq(*known, helper))?;
+    Some(place as u64)
 }
 
 /// Added to a helper's number where the unit ends after it.
-pub(crate) const LAST: u64 = HELPERS as u64;
+pub(crate) const LAST: u64 = 1 << 10;
 
 /// The functions' addresses, in the order of [`Scratch::functions`].
 pub(crate) fn functions<G: Translate>() -> [usize; isoform_core::translate::FUNCTIONS] {
@@ -51,14 +31,13 @@ fn vcpu<'a, G: Translate>(guest: *mut G) -> &'a mut G {
     }
 }
 
-/// The helper of a number. Bits above the table's size are others'.
-fn find<G: Translate>(scratch: &Scratch, number: u64) -> &'static Helper<G> {
-    let table = scratch.helpers as *const OnceLock<&'static Helper<G>>;
-    // SAFETY: `Jit::enter` put the address of a table there that outlives the code; the
-    // number is one that the table gave, below its length.
-    #[expect(unsafe_code, reason = "generated code names helpers by number")]
-    let slot = unsafe { &*table.add(number as usize % HELPERS) };
-    slot.get().expect("numbers are given with helpers")
+/// Calls a helper by its number. Generated code has only numbers of some.
+fn call<G: Translate>(guest: &mut G, number: u64) -> Result<u64, G::Trap> {
+    let args = guest.scratch().args;
+    match G::HELPERS.get(number as usize) {
+        Some(helper) => (helper.call)(guest, args),
+        None => Ok(0),
+    }
 }
 
 /// Puts a result where generated code finds it.
@@ -106,8 +85,7 @@ extern "C" fn helper<G: Translate>(guest: *mut G, purpose: u64, left: u64, page:
     guest.set_pc(pc);
     let told = std::mem::replace(&mut guest.scratch().told, left);
     guest.advance(told.wrapping_sub(left));
-    let (helper, args) = (find::<G>(guest.scratch(), what), guest.scratch().args);
-    match (helper.call)(guest, args) {
+    match call(guest, what & !LAST) {
         Ok(value) => answer(guest, value),
         Err(trap) if what & LAST != 0 => {
             guest.advance(1);
@@ -128,8 +106,7 @@ extern "C" fn helper<G: Translate>(guest: *mut G, purpose: u64, left: u64, page:
 /// Calls a helper that looks at nothing but its arguments and floating-point flags.
 extern "C" fn pure_helper<G: Translate>(guest: *mut G, number: u64) {
     let guest = vcpu(guest);
-    let (helper, args) = (find::<G>(guest.scratch(), number), guest.scratch().args);
-    let value = (helper.call)(guest, args);
+    let value = call(guest, number);
     let scratch = guest.scratch();
     scratch.status = value.is_err().into();
     scratch.value = value.unwrap_or(0);

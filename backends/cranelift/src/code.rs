@@ -32,6 +32,8 @@ pub(crate) struct Job<G: Guest> {
     pub(crate) settled: bool,
     pub(crate) bytes: Box<[u8; PAGE]>,
     pub(crate) region: Region,
+    /// Only code that is kept from another run is wanted.
+    pub(crate) only_kept: bool,
 }
 
 /// What there is for an address.
@@ -72,7 +74,7 @@ impl<G: Guest> Page<G> {
         let to = gpa % PAGE as u64;
         let same_mode = self.units.iter().filter(|known| known.key.1 == mode);
         for link in same_mode.flat_map(|known| &known.unit.links) {
-            if link.to == to {
+            if u64::from(link.to) == to {
                 link.lead_to(arena, code);
             }
         }
@@ -271,7 +273,7 @@ impl<G: Guest> CodeCache<G> {
         }
         let (gpa, mode) = job.key;
         for link in &unit.links {
-            let target = (gpa & !(PAGE as u64 - 1) | link.to, mode);
+            let target = (gpa & !(PAGE as u64 - 1) | u64::from(link.to), mode);
             if let Some(code) = units.by_key.get(&target) {
                 link.lead_to(&self.arena, *code);
             }
@@ -334,6 +336,7 @@ mod tests {
                 entry: at,
                 blocks: BTreeMap::from([(at, vec![placed])]),
             },
+            only_kept: false,
         }
     }
 

@@ -3,16 +3,17 @@
 use crate::TranslatorError;
 use crate::abi::{self, Name, STUBS, Stub};
 use crate::arena::{Arena, Maps};
-use crate::call::Helpers;
 use crate::emit;
+use crate::host::Distance;
+use crate::jumps::Entry;
 use crate::link::{self, Link};
+use crate::object::{Object, Relocation};
 use crate::region::Region;
-use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, Function};
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
-use cranelift_codegen::{Context, FinalizedRelocTarget};
+use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use isoform_core::Translate;
 use std::marker::PhantomData;
@@ -107,7 +108,8 @@ impl<G: Translate> Compiler<G> {
         let host = self.host_convention();
         for stub in STUBS {
             let fill = |b: &mut FunctionBuilder<'_>| abi::stub::<G>(b, stub, host);
-            let made = self.make(abi::stub_function(stub, host), fill);
+            let object = self.make(abi::stub_function(stub, host), fill);
+            let made = object.and_then(|object| self.place(object));
             let made = made.map_err(|refused| match refused {
                 Refused::Full => TranslatorError::Host("the code cache is too small".into()),
                 Refused::Unsupported(reason) => TranslatorError::Host(reason),
@@ -132,6 +134,21 @@ impl<G: Translate> Compiler<G> {
         self.stubs[Stub::Dispatch as usize]
     }
 
+    /// What the code depends on beside what it is made from: the sources of this build,
+    /// and the host's features.
+    pub(crate) fn identity(&self) -> String {
+        let flags: Vec<_> = self.isa.isa_flags().iter().map(|f| f.to_string()).collect();
+        format!(
+            "{} {} {} {} {:?} {:?}",
+            env!("ISOFORM_SOURCES"),
+            G::NAME,
+            self.isa.triple(),
+            flags.join(" "),
+            G::LAYOUT,
+            size_of::<Entry>(),
+        )
+    }
+
     /// Where code lies, to change it in.
     pub(crate) fn maps(&self) -> &Arc<Maps> {
         self.arena.maps()
@@ -148,14 +165,9 @@ impl<G: Translate> Compiler<G> {
     }
 
     /// Compiles a region.
-    pub(crate) fn region(
-        &mut self,
-        helpers: &Helpers<G>,
-        region: &Region,
-        mode: G::Mode,
-    ) -> Result<Unit, Refused> {
+    pub(crate) fn region(&mut self, region: &Region, mode: G::Mode) -> Result<Object, Refused> {
         self.make(emit::unit_function(), |b| {
-            emit::region(b, helpers, region, mode);
+            emit::region::<G>(b, region, mode);
         })
     }
 
@@ -163,7 +175,7 @@ impl<G: Translate> Compiler<G> {
         &mut self,
         function: Function,
         fill: impl FnOnce(&mut FunctionBuilder<'_>),
-    ) -> Result<Unit, Refused> {
+    ) -> Result<Object, Refused> {
         self.context.clear();
         self.context.func = function;
         let mut b = FunctionBuilder::new(&mut self.context.func, &mut self.builder);
@@ -176,30 +188,59 @@ impl<G: Translate> Compiler<G> {
         let Some(compiled) = self.context.compiled_code() else {
             return Err(Refused::Unsupported("no code".into()));
         };
-        let mut code = compiled.buffer.data().to_vec();
-        let (base, mut links) = (self.arena.next(), Vec::new());
-        for reloc in compiled.buffer.relocs() {
+        let relocation = |reloc: &FinalizedMachReloc| {
+            let relocation = Relocation {
+                offset: reloc.offset,
+                distance: Distance::of(reloc.kind)?,
+                addend: reloc.addend as i32,
+                to: self.named(&reloc.target)?,
+            };
+            Some(relocation)
+        };
+        let relocations = compiled.buffer.relocs().iter().map(|reloc| {
             let unsupported = || Refused::Unsupported(format!("{reloc:?}"));
-            let offset = reloc.offset as usize;
-            match self.named(&reloc.target).ok_or_else(unsupported)? {
+            relocation(reloc).ok_or_else(unsupported)
+        });
+        Ok(Object {
+            code: compiled.buffer.data().to_vec(),
+            relocations: relocations.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Puts code into the arena.
+    pub(crate) fn place(&mut self, object: Object) -> Result<Unit, Refused> {
+        let Object {
+            mut code,
+            relocations,
+        } = object;
+        let (base, mut links) = (self.arena.next(), Vec::new());
+        for relocation in relocations {
+            let unsupported = || Refused::Unsupported(format!("{relocation:?}"));
+            let offset = relocation.offset as usize;
+            match relocation.to {
                 Name::Unit(to) if link::SUPPORTED => {
                     let at = link::prepare(&mut code, base, offset, self.dispatcher());
                     let at = at.ok_or_else(unsupported)?;
                     links.push(Link { at, to });
                 }
                 name => {
-                    let stub = match name {
-                        Name::Stub(number) => self.stubs.get(number).copied(),
-                        Name::Unit(_) => Some(self.dispatcher()),
-                    };
-                    let stub = stub.ok_or_else(unsupported)? as i64;
-                    let distance = stub.wrapping_add(reloc.addend) - (base + offset) as i64;
-                    patch(&mut code, offset, reloc.kind, distance).ok_or_else(unsupported)?;
+                    let stub = self.stub(name).ok_or_else(unsupported)?;
+                    relocation
+                        .apply(&mut code, base, stub)
+                        .ok_or_else(unsupported)?;
                 }
             }
         }
         let code = self.arena.put(&code).ok_or(Refused::Full)?;
         Ok(Unit { code, links })
+    }
+
+    /// The stub that code is to reach by a name; other units by way of the dispatcher.
+    fn stub(&self, name: Name) -> Option<usize> {
+        match name {
+            Name::Stub(number) => self.stubs.get(usize::from(number)).copied(),
+            Name::Unit(_) => Some(self.dispatcher()),
+        }
     }
 
     /// What a relocation names.
@@ -210,18 +251,5 @@ impl<G: Translate> Compiler<G> {
         Some(Name::of(
             &self.context.func.params.user_named_funcs()[*name],
         ))
-    }
-}
-
-/// Writes a distance within the arena into code.
-fn patch(code: &mut [u8], offset: usize, kind: Reloc, distance: i64) -> Option<()> {
-    match kind {
-        Reloc::X86CallPCRel4 | Reloc::X86PCRel4 => {
-            let distance = i32::try_from(distance).ok()?;
-            let place = code.get_mut(offset..offset + 4)?;
-            place.copy_from_slice(&distance.to_le_bytes());
-            Some(())
-        }
-        _ => None,
     }
 }

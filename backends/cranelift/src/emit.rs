@@ -6,7 +6,7 @@
 //! instruction that cannot go on leaves with the state of before it.
 
 use crate::abi::{self, Abi, Purpose, scratch};
-use crate::call::{Helpers, LAST};
+use crate::call::{self, LAST};
 use crate::code::PAGE;
 use crate::region::{Placed, Region};
 use crate::scan::Flow;
@@ -29,7 +29,6 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     pub(crate) mode: G::Mode,
     abi: Abi,
     pub(crate) kinds: Kinds,
-    helpers: &'a Helpers<G>,
     region: &'a Region,
     /// The code of each of the region's blocks.
     blocks: BTreeMap<u64, Block>,
@@ -109,12 +108,7 @@ fn dirty_at_start(region: &Region) -> BTreeMap<u64, u32> {
 }
 
 /// Fills `function`, which has the signature of a unit, with the code of a region.
-pub(crate) fn region<G: Translate>(
-    b: &mut FunctionBuilder<'_>,
-    helpers: &Helpers<G>,
-    region: &Region,
-    mode: G::Mode,
-) {
+pub(crate) fn region<G: Translate>(b: &mut FunctionBuilder<'_>, region: &Region, mode: G::Mode) {
     let abi = Abi::import(b.func);
     let kinds = Kinds::new(b.func);
     let entry = b.create_block();
@@ -132,7 +126,6 @@ pub(crate) fn region<G: Translate>(
         mode,
         abi,
         kinds,
-        helpers,
         region,
         blocks,
         guest,
@@ -546,6 +539,12 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.ins().iconst(I64, purpose.encode())
     }
 
+    fn number(&self, h: &'static Helper<G>) -> u64 {
+        let number = call::number(h);
+        debug_assert!(number.is_some(), "{} is not listed", h.name);
+        number.unwrap_or(LAST - 1)
+    }
+
     fn pass(&mut self, args: &[Value]) {
         for (n, arg) in args.iter().enumerate() {
             let offset = scratch::<G>(offset_of!(Scratch, args) + 8 * n);
@@ -557,7 +556,8 @@ impl<G: Translate> Emitter<'_, '_, G> {
     /// nothing where it traps.
     pub(crate) fn call_pure(&mut self, h: &'static Helper<G>, args: [Value; 4]) -> Value {
         self.pass(&args);
-        let number = self.b.ins().iconst(I64, self.helpers.number(h) as i64);
+        let number = self.number(h);
+        let number = self.b.ins().iconst(I64, number as i64);
         let args = [self.guest, number];
         self.b.ins().call(self.abi.pure_helper, &args);
         if h.effects.traps {
@@ -595,7 +595,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
 
     fn call(&mut self, h: &'static Helper<G>, args: [Value; 4], last: u64) {
         self.pass(&args);
-        let purpose = self.purpose(self.helpers.number(h) | last);
+        let purpose = self.purpose(self.number(h) | last);
         let left = self.b.use_var(self.left);
         let args = [self.guest, purpose, left, self.page];
         self.b.ins().call(self.abi.helper, &args);

@@ -10,7 +10,8 @@
 //! * `warmth`: when it is time to.
 //! * `ops`, `atomic`, `emit`: the vocabulary on CLIF values, and the code around it.
 //! * `abi`, `call`: how generated code calls and is called.
-//! * `compile`, `arena`, `link`, `code`: from CLIF to published code.
+//! * `compile`, `object`, `arena`, `link`, `code`: from CLIF to published code; `host`:
+//!   what of it depends on the host. `store`: code kept between runs.
 //!
 //! Generated code does the common case of each instruction: what faults, reaches a
 //! device or always traps is left to the interpreter, which executes that instruction
@@ -27,12 +28,15 @@ mod call;
 mod code;
 mod compile;
 mod emit;
+mod host;
 mod jumps;
 mod link;
+mod object;
 mod ops;
 mod region;
 mod run;
 mod scan;
+mod store;
 mod translator;
 mod warmth;
 

@@ -17,7 +17,7 @@ pub(crate) struct Link {
     /// Address of the distance, as it is executed.
     pub(crate) at: usize,
     /// Offset in the page that it leads to.
-    pub(crate) to: u64,
+    pub(crate) to: u16,
 }
 
 /// Bytes of a distance.

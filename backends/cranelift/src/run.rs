@@ -9,11 +9,14 @@ use crate::translator::{Shared, Translator};
 use crate::warmth::Places;
 use isoform_core::{Cold, Exit, PageId, Scratch, Translate};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Instructions interpreted from one place before the region there is translated. A
 /// region takes the compiler as long as some hundred thousand instructions take the
 /// interpreter, on another processor.
 const WARM: u32 = 12_000;
+/// The same for code that is kept from another run, if it is: to look is not for free.
+const EARLY: u32 = 500;
 
 /// What a vCPU did in which form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,7 +115,6 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         *guest.scratch() = Scratch {
             attention,
             jumps: self.jumps.address(),
-            helpers: self.translator.shared().helpers.address(),
             functions: call::functions::<G>(),
             ..Scratch::default()
         };
@@ -209,7 +211,14 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         if awaited {
             return self.interpret(guest, limit);
         }
-        if self.places.is_warm(key, self.warm) && self.ask(guest, page, key) && self.eager {
+        let early = match self.translator.shared().has_kept.load(Ordering::Relaxed) {
+            true => EARLY,
+            false => u32::MAX,
+        };
+        if let Some(only_kept) = self.places.is_warm(key, early, self.warm)
+            && self.ask(guest, page, key, only_kept)
+            && self.eager
+        {
             // It is looked for once more.
             return 0;
         }
@@ -229,7 +238,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     }
 
     /// Asks for a unit; false where nothing is to be translated.
-    fn ask(&mut self, guest: &mut G, page: PageId, key: Key<G>) -> bool {
+    fn ask(&mut self, guest: &mut G, page: PageId, key: Key<G>, only_kept: bool) -> bool {
         let (page, settled) = self.read_page(guest, page);
         // What is known of the page may be older; the unit would then not fit in.
         let code = &self.translator.shared().code;
@@ -244,6 +253,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             settled,
             bytes: self.bytes.clone(),
             region,
+            only_kept,
         });
         while self.eager && !self.translator.shared().code.is_idle() {
             // No generated code runs here: the compiler may begin another generation.

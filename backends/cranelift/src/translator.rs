@@ -1,10 +1,11 @@
 //! A machine's translator: the shared code, and the thread that makes it.
 
-use crate::call::Helpers;
 use crate::code::{CodeCache, Job};
-use crate::compile::{Compiler, Refused};
+use crate::compile::{Compiler, Refused, Unit};
+use crate::store::{self, Store};
 use isoform_core::{Attention, Translate};
 use rustix::time::{ClockId, clock_gettime};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -38,6 +39,8 @@ pub enum TranslatorError {
 pub struct TranslatorStats {
     /// Regions translated.
     pub units: u64,
+    /// Those of them that were kept from other runs.
+    pub kept: u64,
     /// Instructions in them.
     pub instructions: u64,
     /// Processor time that took, in nanoseconds.
@@ -51,6 +54,7 @@ pub struct TranslatorStats {
 #[derive(Default)]
 struct Counters {
     units: AtomicU64,
+    kept: AtomicU64,
     instructions: AtomicU64,
     nanoseconds: AtomicU64,
     bytes: AtomicU64,
@@ -60,9 +64,10 @@ struct Counters {
 /// What vCPUs and the compiler share.
 pub(crate) struct Shared<G: Translate> {
     pub(crate) code: CodeCache<G>,
-    pub(crate) helpers: Helpers<G>,
     /// The address of the stub that leads into a unit.
     pub(crate) enter: usize,
+    /// There is code kept from other runs.
+    pub(crate) has_kept: AtomicBool,
     /// Pages of guest memory of which copies may be kept.
     max_pages: usize,
     /// What is asked for is not wanted any more.
@@ -81,16 +86,18 @@ pub struct Translator<G: Translate> {
 
 impl<G: Translate> Translator<G> {
     /// A translator whose code takes at most `code_cache` bytes, for vCPUs that are
-    /// stopped by these attention words, in the order of their numbers.
+    /// stopped by these attention words, in the order of their numbers. Code is kept
+    /// between runs in the folder `kept`, where there is one.
     pub fn new(
         code_cache: usize,
         attentions: impl IntoIterator<Item = Arc<Attention>>,
+        kept: Option<PathBuf>,
     ) -> Result<Self, TranslatorError> {
         let compiler = Compiler::<G>::new(code_cache)?;
         let shared = Arc::new(Shared {
             code: CodeCache::new(attentions, compiler.maps().clone(), compiler.dispatcher()),
-            helpers: Helpers::new(),
             enter: compiler.enter(),
+            has_kept: AtomicBool::new(false),
             max_pages: (code_cache / PAGE_SHARE).max(1),
             ending: AtomicBool::new(false),
             counters: Counters::default(),
@@ -99,7 +106,7 @@ impl<G: Translate> Translator<G> {
         let worker = shared.clone();
         let thread = std::thread::Builder::new()
             .name("compiler".into())
-            .spawn(move || work(&worker, compiler, &waiting))
+            .spawn(move || Worker::new(&worker, compiler, kept).work(&waiting))
             .map_err(TranslatorError::Thread)?;
         Ok(Self {
             shared,
@@ -113,6 +120,7 @@ impl<G: Translate> Translator<G> {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counters {
             units,
+            kept,
             instructions,
             nanoseconds,
             bytes,
@@ -120,6 +128,7 @@ impl<G: Translate> Translator<G> {
         } = &self.shared.counters;
         TranslatorStats {
             units: read(units),
+            kept: read(kept),
             instructions: read(instructions),
             nanoseconds: read(nanoseconds),
             bytes: read(bytes),
@@ -155,54 +164,110 @@ impl<G: Translate> Drop for Translator<G> {
     }
 }
 
+/// The thread that translates.
+struct Worker<'a, G: Translate> {
+    shared: &'a Shared<G>,
+    compiler: Compiler<G>,
+    store: Option<Store>,
+}
+
+/// What became of a job.
+enum Made {
+    /// A unit, and whether it was kept from another run.
+    Unit(Unit, bool),
+    /// It is not kept, and nothing else was wanted.
+    NotKept,
+}
+
+impl<'a, G: Translate> Worker<'a, G> {
+    fn new(shared: &'a Shared<G>, compiler: Compiler<G>, kept: Option<PathBuf>) -> Self {
+        let identity = compiler.identity();
+        let store = kept.map(|folder| Store::open(&folder, identity.as_bytes()));
+        let has_kept = store.as_ref().is_some_and(|store| store.len() > 0);
+        shared.has_kept.store(has_kept, Ordering::Relaxed);
+        Self {
+            shared,
+            compiler,
+            store,
+        }
+    }
+
+    /// Translates what is asked for, until nobody can ask any more.
+    fn work(mut self, jobs: &Receiver<Job<G>>) {
+        while let Ok(job) = jobs.recv() {
+            if self.shared.ending.load(Ordering::Relaxed) {
+                break;
+            }
+            let start = worked();
+            self.translate(job);
+            let taken = worked().saturating_sub(start).as_nanos() as u64;
+            let counters = &self.shared.counters;
+            counters.nanoseconds.fetch_add(taken, Ordering::Relaxed);
+            let used = self.compiler.used() as u64;
+            counters.bytes.store(used, Ordering::Relaxed);
+        }
+        if let Some(mut store) = self.store {
+            store.save();
+        }
+    }
+
+    fn translate(&mut self, job: Job<G>) {
+        let Shared { code, counters, .. } = self.shared;
+        let instructions = job.region.blocks.values().map(Vec::len).sum::<usize>();
+        let made = match code.pages() < self.shared.max_pages {
+            true => self.make(&job),
+            false => Err(Refused::Full),
+        };
+        match made {
+            Ok(Made::Unit(unit, kept)) => {
+                code.publish(job, unit);
+                counters.units.fetch_add(1, Ordering::Relaxed);
+                counters.kept.fetch_add(kept.into(), Ordering::Relaxed);
+                counters
+                    .instructions
+                    .fetch_add(instructions as u64, Ordering::Relaxed);
+            }
+            Ok(Made::NotKept) => code.give_up(job.key),
+            Err(Refused::Full) => {
+                // What is still warm will be asked for again.
+                code.begin_generation();
+                self.compiler.rewind();
+                counters.generations.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(Refused::Unsupported(reason)) => {
+                code.refuse(job.key);
+                log::warn!("a region stays interpreted: {reason}");
+            }
+        }
+    }
+
+    fn make(&mut self, job: &Job<G>) -> Result<Made, Refused> {
+        let mode = job.key.1;
+        let Some(store) = &mut self.store else {
+            let object = self.compiler.region(&job.region, mode)?;
+            return Ok(Made::Unit(self.compiler.place(object)?, false));
+        };
+        let digest = store::digest::<G>(&job.region, mode);
+        match store
+            .find(&digest)
+            .map(|object| self.compiler.place(object))
+        {
+            Some(Ok(unit)) => return Ok(Made::Unit(unit, true)),
+            Some(Err(Refused::Full)) => return Err(Refused::Full),
+            // What cannot be placed is made anew.
+            Some(Err(Refused::Unsupported(_))) | None => {}
+        }
+        if job.only_kept {
+            return Ok(Made::NotKept);
+        }
+        let object = self.compiler.region(&job.region, mode)?;
+        store.keep(digest, &object);
+        Ok(Made::Unit(self.compiler.place(object)?, false))
+    }
+}
+
 /// How long this thread has run on a processor.
 fn worked() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-}
-
-/// Translates what is asked for, until nobody can ask any more.
-fn work<G: Translate>(shared: &Shared<G>, mut compiler: Compiler<G>, jobs: &Receiver<Job<G>>) {
-    while let Ok(job) = jobs.recv() {
-        if shared.ending.load(Ordering::Relaxed) {
-            return;
-        }
-        let start = worked();
-        translate(shared, &mut compiler, job);
-        let taken = worked().saturating_sub(start).as_nanos() as u64;
-        shared
-            .counters
-            .nanoseconds
-            .fetch_add(taken, Ordering::Relaxed);
-        let used = compiler.used() as u64;
-        shared.counters.bytes.store(used, Ordering::Relaxed);
-    }
-}
-
-fn translate<G: Translate>(shared: &Shared<G>, compiler: &mut Compiler<G>, job: Job<G>) {
-    let Shared { code, counters, .. } = shared;
-    let instructions = job.region.blocks.values().map(Vec::len).sum::<usize>();
-    let compiled = match code.pages() < shared.max_pages {
-        true => compiler.region(&shared.helpers, &job.region, job.key.1),
-        false => Err(Refused::Full),
-    };
-    match compiled {
-        Ok(unit) => {
-            code.publish(job, unit);
-            counters.units.fetch_add(1, Ordering::Relaxed);
-            counters
-                .instructions
-                .fetch_add(instructions as u64, Ordering::Relaxed);
-        }
-        Err(Refused::Full) => {
-            // What is still warm will be asked for again.
-            code.begin_generation();
-            compiler.rewind();
-            counters.generations.fetch_add(1, Ordering::Relaxed);
-        }
-        Err(Refused::Unsupported(reason)) => {
-            code.refuse(job.key);
-            log::warn!("a region stays interpreted: {reason}");
-        }
-    }
 }

@@ -19,6 +19,8 @@ struct Place<G: Guest> {
     asked: u32,
     /// One is on its way, or will never come.
     awaited: bool,
+    /// Whether code kept from another run was asked for.
+    tried: bool,
 }
 
 /// The table.
@@ -35,6 +37,7 @@ impl<G: Guest> Places<G> {
             warmth: 0,
             asked: 0,
             awaited: false,
+            tried: false,
         };
         Self {
             places: (0..PLACES).map(|_| cold()).collect(),
@@ -68,21 +71,24 @@ impl<G: Guest> Places<G> {
     pub(crate) fn note(&mut self, key: Key<G>, published: u64, awaited: bool) {
         let place = self.place(key);
         if place.key != Some(key) {
-            (place.key, place.warmth) = (Some(key), 0);
+            (place.key, place.warmth, place.tried) = (Some(key), 0, false);
         }
         (place.asked, place.awaited) = (published as u32, awaited);
     }
 
-    /// Whether so many instructions were interpreted from here; it then is cold again.
-    pub(crate) fn is_warm(&mut self, key: Key<G>, warm: u32) -> bool {
+    /// Whether it is time to ask for a unit, and if so whether only for one that is kept:
+    /// `early` for those, once, and `warm` for any are how many instructions are
+    /// interpreted from here before. Afterwards it is cold again.
+    pub(crate) fn is_warm(&mut self, key: Key<G>, early: u32, warm: u32) -> Option<bool> {
         let place = self.place(key);
-        let is_warm = place.warmth >= warm;
+        let only_kept = !place.tried && early < warm;
+        let is_warm = place.warmth >= if only_kept { early } else { warm };
         if is_warm {
-            place.warmth = 0;
-            // Whoever asks for it next is to look.
-            place.key = None;
+            (place.warmth, place.tried) = (0, true);
+            // Whoever comes next is to look.
+            place.asked = place.asked.wrapping_sub(1);
         }
-        is_warm
+        is_warm.then_some(only_kept)
     }
 
     /// So many instructions were interpreted from here.

@@ -26,6 +26,7 @@ mod fp;
 pub mod generate;
 mod guest;
 mod hart;
+mod helpers;
 mod interrupts;
 mod intrinsics;
 mod lines;

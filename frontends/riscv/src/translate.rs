@@ -2,10 +2,11 @@
 
 use crate::csr::mstatus;
 use crate::hart::Hart;
+use crate::helpers;
 use crate::mmu::Access;
 use crate::state::{Reservation, State};
 use isoform_core::{
-    FetchLayout, Guest, Layout, MemOp, ReservationLayout, Scratch, TlbLayout, Translate,
+    FetchLayout, Guest, Helper, Layout, MemOp, ReservationLayout, Scratch, TlbLayout, Translate,
 };
 use isoform_memory::Tlb;
 use std::mem::offset_of;
@@ -40,6 +41,8 @@ impl Translate for Hart {
             ..Tlb::LAYOUT
         },
     };
+
+    const HELPERS: &'static [&'static Helper<Self>] = helpers::ALL;
 
     fn scratch(&mut self) -> &mut Scratch {
         &mut self.scratch
