@@ -81,12 +81,10 @@ impl Compiler {
 }
 
 fn compile(folder: &Path, rom: &Rom, source: &str, object: &Path) -> Result<()> {
-    // The integer calling convention throughout: tests handle FP registers in
-    // assembly, and a kernel of C code must not depend on an FPU.
     let mut gcc = Command::new(format!("{PREFIX}gcc"));
     gcc.current_dir(folder)
         .arg(format!("-march={}", rom.march))
-        .arg("-mabi=lp64")
+        .arg(format!("-mabi={}", rom.abi))
         .args(CFLAGS)
         .args(&rom.flags)
         .args(["-c", source, "-o"])

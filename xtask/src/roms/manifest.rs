@@ -33,6 +33,10 @@ pub(super) struct Rom {
     pub(super) sources: Vec<String>,
     /// GCC's `-march`.
     pub(super) march: String,
+    /// GCC's `-mabi`. Tests handle FP registers in assembly, and C code in them must
+    /// not depend on an FPU.
+    #[serde(default = "integers_only")]
+    pub(super) abi: String,
     /// Further compiler arguments, `-D…` mostly.
     #[serde(default)]
     pub(super) flags: Vec<String>,
@@ -76,6 +80,8 @@ pub(super) enum Kind {
     Endless,
     /// Talks with a person; has no verdict.
     Interactive,
+    /// A program for Linux, no bare one.
+    Linux,
 }
 
 /// The boards a program runs on.
@@ -91,6 +97,10 @@ pub(super) enum Machine {
 
 fn one() -> u32 {
     1
+}
+
+fn integers_only() -> String {
+    "lp64".to_owned()
 }
 
 fn link_script() -> String {
@@ -164,7 +174,9 @@ mod tests {
                 .iter()
                 .map(|rom| format!("bin/{}", rom.file())),
         );
-        for room in ["bin", "rt", "isa", "priv", "smp", "dev", "bench", "hello"] {
+        for room in [
+            "bin", "rt", "isa", "priv", "smp", "dev", "bench", "hello", "user",
+        ] {
             for entry in std::fs::read_dir(folder.join(room)).expect(room) {
                 let name = entry
                     .expect(room)

@@ -94,13 +94,14 @@ pub(crate) fn verify_all() -> Result<()> {
     })
 }
 
-/// The names of the programs to measure with.
-pub(crate) fn benches() -> Result<Vec<String>> {
-    let roms = programs()?.roms.into_iter();
-    Ok(roms
-        .filter(|rom| rom.kind == Kind::Bench)
-        .map(|rom| rom.name)
-        .collect())
+/// The name of the program that runs a kernel bare.
+pub(crate) fn bench(kernel: &str) -> String {
+    format!("bench_{kernel}")
+}
+
+/// QEMU's name for a CPU with our guest's extensions.
+pub(crate) fn qemu_cpu() -> Result<String> {
+    Ok(programs()?.qemu_cpu)
 }
 
 /// The tests for several harts, and how many each needs.

@@ -30,7 +30,8 @@ pub(super) fn verify(folder: &Path, manifest: &Manifest, roms: &[&Rom]) -> Resul
         return Ok(());
     }
     let mut wrong = 0;
-    for rom in roms.iter().filter(|rom| rom.kind != Kind::Interactive) {
+    let alone = |rom: &&&Rom| !matches!(rom.kind, Kind::Interactive | Kind::Linux);
+    for rom in roms.iter().filter(alone) {
         let boards: &[&str] = match rom.machine {
             Machine::Any => &["virt", "spike"],
             Machine::Virt => &["virt"],

@@ -1,0 +1,99 @@
+//! The groups of the table, and the bars that they are held to.
+
+use super::table::Bar;
+
+/// A group of rows.
+pub(super) struct Group {
+    pub(super) name: &'static str,
+    pub(super) what: What,
+    pub(super) bar: Bar,
+}
+
+/// How the rows of a group are got.
+pub(super) enum What {
+    /// Bare programs (`bench_…` of `test-roms/roms.toml`), from process start to end.
+    Bare(&'static [&'static str]),
+    /// Works of the Linux program, by the guest's clock; one boot does all of them.
+    Works,
+    /// From process start, by way of userland, to power-off.
+    Boot,
+    /// A work for two processes, on one hart and on two: no comparison with QEMU, but
+    /// of each with itself.
+    Harts,
+}
+
+/// Shown, but held to nothing.
+pub(super) const NO_BAR: Bar = bar(None, None);
+
+const fn bar(mean: Option<f64>, each: Option<f64>) -> Bar {
+    Bar { mean, each }
+}
+
+/// All groups, in the order of the table.
+pub(super) const GROUPS: &[Group] = &[
+    Group {
+        name: "integer",
+        what: What::Works,
+        bar: bar(Some(2.0), Some(1.2)),
+    },
+    Group {
+        name: "float",
+        what: What::Works,
+        bar: bar(Some(2.0), None),
+    },
+    Group {
+        name: "memory",
+        what: What::Works,
+        bar: bar(Some(1.5), None),
+    },
+    Group {
+        name: "kernel",
+        what: What::Works,
+        bar: bar(None, Some(1.0)),
+    },
+    Group {
+        name: "rewriting",
+        what: What::Works,
+        bar: bar(None, Some(1.0)),
+    },
+    Group {
+        name: "bare",
+        what: What::Bare(&[
+            "sort",
+            "sha",
+            "table",
+            "matrix",
+            "state",
+            "list",
+            "interpret",
+            "fib",
+            "strings",
+            "sieve",
+            "crc",
+        ]),
+        bar: bar(Some(2.0), Some(1.2)),
+    },
+    Group {
+        name: "bare-float",
+        what: What::Bare(&["nbody", "product", "mandelbrot", "fft"]),
+        bar: bar(Some(2.0), None),
+    },
+    Group {
+        name: "bare-tlb",
+        what: What::Bare(&["tlb_hit", "tlb_miss"]),
+        bar: NO_BAR,
+    },
+    Group {
+        name: "boot",
+        what: What::Boot,
+        bar: bar(None, Some(1.0)),
+    },
+    Group {
+        name: "harts",
+        what: What::Harts,
+        bar: bar(None, Some(1.7)),
+    },
+];
+
+/// The groups whose kernels are portable, and so have a native judge.
+pub(super) const PORTABLE: &[&str] = &["integer", "float", "memory"];
