@@ -1,7 +1,8 @@
 //! The Linux guest that both sides boot: the kernel and initramfs of Isoform's image,
-//! and behind that an archive with our program.
+//! and behind that an archive with our program; or a disk.
 
-use std::fs::{read, read_to_string, write};
+use std::fs::{self, read, read_to_string, write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,8 +21,29 @@ const RECORD: &str = "debian-riscv64";
 pub(super) struct Guest {
     pub(super) kernel: PathBuf,
     pub(super) initrd: PathBuf,
+    /// The archive that the image was made from.
+    pub(super) mirror: String,
     /// Where the initrd lies and serial lines are written.
     pub(super) scratch: PathBuf,
+}
+
+/// What a boot is for.
+pub(super) enum Purpose<'a> {
+    /// The program does these works (groups or names) and powers off.
+    Works(&'a str),
+    /// The first process of this disk decides.
+    Disk(&'a Path),
+}
+
+impl Purpose<'_> {
+    /// The kernel's command line.
+    pub(super) fn arguments(&self) -> String {
+        let rest = match self {
+            Self::Works(works) => format!("rdinit=/{PROGRAM} -- {works}"),
+            Self::Disk(_) => "root=/dev/vda rw init=/init".to_owned(),
+        };
+        format!("console=ttyS0 quiet panic=-1 {rest}")
+    }
 }
 
 impl Guest {
@@ -43,14 +65,10 @@ impl Guest {
         write(&initrd, archive)?;
         Ok(Self {
             kernel: object(&record, "Kernel")?,
+            mirror: field(&record, "Mirror")?.to_owned(),
             initrd,
             scratch,
         })
-    }
-
-    /// The kernel's arguments for doing `works` and nothing else.
-    pub(super) fn arguments(works: &str) -> String {
-        format!("console=ttyS0 quiet panic=-1 rdinit=/{PROGRAM} -- {works}")
     }
 }
 
@@ -77,12 +95,17 @@ fn record() -> Result<String> {
     read_to_string(&path).with_context(|| format!("{IMAGE} is not cached"))
 }
 
+/// What an image's record says under `name`.
+fn field<'a>(record: &'a str, name: &str) -> Result<&'a str> {
+    record
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        .with_context(|| format!("no {name} in the record of {IMAGE}"))
+}
+
 /// The file that `field` of an image's record names by its sum.
 fn object(record: &str, field: &str) -> Result<PathBuf> {
-    let sum = record
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(": "))
-        .with_context(|| format!("no {field} in the record of {IMAGE}"))?;
+    let sum = self::field(record, field)?;
     let room = sum.get(..2).context("a sum of no length")?;
     Ok(cache()?.join("objects").join(room).join(sum))
 }
@@ -93,6 +116,20 @@ fn program() -> Result<Vec<u8>> {
     let mut archive = entry(PROGRAM, 0o100_755, &elf);
     archive.extend(entry("TRAILER!!!", 0, &[]));
     Ok(archive)
+}
+
+/// Puts the program where `path` says.
+pub(super) fn install_program(path: &Path) -> Result<()> {
+    fs::copy(roms::elf(ELF), path).with_context(|| format!("{ELF}.elf"))?;
+    make_executable(path)
+}
+
+/// Lets everybody run a file.
+pub(super) fn make_executable(path: &Path) -> Result<()> {
+    Ok(fs::set_permissions(
+        path,
+        fs::Permissions::from_mode(0o755),
+    )?)
 }
 
 /// A member of a cpio archive, "newc" (Linux: Documentation/driver-api/early-userspace/

@@ -2,6 +2,7 @@
 //!
 //! - [`rows`]: the groups of the table and their bars.
 //! - [`guest`]: the Linux guest of both sides; [`side`]: how each runs a guest.
+//! - [`real`]: a disk with real programs.
 //! - [`works`], [`judge`]: what the guest computed, and what the host says it is.
 //! - [`host`], [`table`]: what is printed.
 //!
@@ -11,6 +12,7 @@
 mod guest;
 mod host;
 mod judge;
+mod real;
 mod rows;
 mod side;
 mod table;
@@ -21,7 +23,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 
 use crate::{process, roms, skips};
-use guest::Guest;
+use guest::{Guest, Purpose};
 use rows::{GROUPS, Group, PORTABLE, What};
 use side::{Run, Side};
 use table::Row;
@@ -40,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     isoform: Option<PathBuf>,
     /// Only these groups or bare programs: integer, float, memory, kernel, rewriting,
-    /// bare, bare-float, bare-tlb, boot, harts, or bench_...
+    /// bare, bare-float, bare-tlb, real, boot, harts, or bench_...
     names: Vec<String>,
 }
 
@@ -124,7 +126,15 @@ impl Bench {
                 let rows = programs.iter().map(|name| self.bare(name, &mut tally));
                 rows.collect::<Result<Vec<_>>>()?
             }
-            What::Works => self.works(group.name, &mut tally)?,
+            What::Works => self.works(&Purpose::Works(group.name), &mut tally)?,
+            What::Real => match real::disk(&self.guest.mirror) {
+                Ok(disk) => self.works(&Purpose::Disk(&disk), &mut tally)?,
+                Err(error) => {
+                    let why = format!("no root file system: {error:#}");
+                    skips::note("bench peers real", &why);
+                    return Ok(());
+                }
+            },
             What::Boot => vec![self.boot(&mut tally)?],
             What::Harts => return self.harts(group),
         };
@@ -147,19 +157,19 @@ impl Bench {
         Ok(row)
     }
 
-    /// All works of a group, by the guest's time.
-    fn works(&mut self, group: &str, tally: &mut Tally) -> Result<Vec<Row>> {
+    /// All works of one boot, by the guest's time.
+    fn works(&mut self, purpose: &Purpose<'_>, tally: &mut Tally) -> Result<Vec<Row>> {
         let mut rows: Vec<Row> = Vec::new();
         for _ in 0..self.runs {
-            let ours = self.ours.linux(&self.guest, 1, group)?;
-            let theirs = self.theirs.linux(&self.guest, 1, group)?;
+            let ours = self.ours.linux(&self.guest, 1, purpose)?;
+            let theirs = self.theirs.linux(&self.guest, 1, purpose)?;
             tally.add(&ours, &theirs);
             let (ours, theirs) = (works::read(&ours.serial)?, works::read(&theirs.serial)?);
             self.sums.check(&theirs, "QEMU")?;
             self.sums.check(&ours, "Isoform")?;
             ensure!(
                 !ours.is_empty() && ours.len() == theirs.len(),
-                "{group}: not all works were done"
+                "not all works were done: {ours:?}, QEMU {theirs:?}"
             );
             rows.resize_with(ours.len(), Row::default);
             for (row, (ours, theirs)) in rows.iter_mut().zip(ours.into_iter().zip(theirs)) {
@@ -173,10 +183,11 @@ impl Bench {
 
     /// A boot that does nothing.
     fn boot(&self, tally: &mut Tally) -> Result<Row> {
+        let nothing = Purpose::Works("nothing");
         let mut row = Row::named("linux");
         for _ in 0..self.runs {
-            let ours = self.ours.linux(&self.guest, 1, "nothing")?;
-            let theirs = self.theirs.linux(&self.guest, 1, "nothing")?;
+            let ours = self.ours.linux(&self.guest, 1, &nothing)?;
+            let theirs = self.theirs.linux(&self.guest, 1, &nothing)?;
             tally.add(&ours, &theirs);
             row.ours.push(ours.seconds);
             row.theirs.push(theirs.seconds);
@@ -190,11 +201,12 @@ impl Bench {
             skips::note("bench peers harts", "this machine has one CPU");
             return Ok(());
         }
+        let purpose = Purpose::Works(group.name);
         let mut rows = [Row::named("isoform"), Row::named("qemu")];
         for _ in 0..self.runs {
             for (row, side) in rows.iter_mut().zip([&self.ours, &self.theirs]) {
                 for (harts, times) in [(2, &mut row.ours), (1, &mut row.theirs)] {
-                    let run = side.linux(&self.guest, harts, group.name)?;
+                    let run = side.linux(&self.guest, harts, &purpose)?;
                     let works = works::read(&run.serial)?;
                     self.sums.check(&works, "one of the two")?;
                     let work = works.first().context("the work was not done")?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::guest::Guest;
+use super::guest::{Guest, Purpose};
 use super::host;
 use crate::{process, roms};
 
@@ -47,17 +47,36 @@ impl Side {
         self.run(command, scratch)
     }
 
-    /// Boots Linux on some harts, with the arguments for its program.
-    pub(super) fn linux(&self, guest: &Guest, harts: u32, works: &str) -> Result<Run> {
-        let mut command = self.machine("512M", harts);
-        let words: [&str; 3] = match self {
+    /// Boots Linux on some harts.
+    pub(super) fn linux(&self, guest: &Guest, harts: u32, purpose: &Purpose<'_>) -> Result<Run> {
+        let mut command = self.machine("1G", harts);
+        let words = match self {
             Self::Isoform(_) => ["--kernel", "--initrd", "--append"],
             Self::Qemu(_) => ["-kernel", "-initrd", "-append"],
         };
         command.arg(words[0]).arg(&guest.kernel);
         command.arg(words[1]).arg(&guest.initrd);
-        command.arg(words[2]).arg(Guest::arguments(works));
+        command.arg(words[2]).arg(purpose.arguments());
+        if let Purpose::Disk(file) = purpose {
+            self.add_disk(&mut command, file);
+        }
         self.run(command, &guest.scratch)
+    }
+
+    /// A virtio disk whose content stays as it is, whatever the guest writes.
+    fn add_disk(&self, command: &mut Command, file: &Path) {
+        let file = file.display();
+        match self {
+            Self::Isoform(_) => command
+                .arg("--drive")
+                .arg(format!("file={file},snapshot=on")),
+            Self::Qemu(_) => command
+                .arg("-drive")
+                .arg(format!(
+                    "file={file},format=raw,if=none,id=disk,snapshot=on"
+                ))
+                .args(["-device", "virtio-blk-device,drive=disk"]),
+        };
     }
 
     fn machine(&self, memory: &str, harts: u32) -> Command {
