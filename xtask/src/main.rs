@@ -38,7 +38,7 @@ enum Chore {
     Test(test::Args),
     /// The long forms of the tests: many seeds, many repetitions, fuzzing
     Soak(soak::Args),
-    /// Measure: decoder, interpreter, TLB, boot; or side by side with peers
+    /// Measure: decoder, interpreter, translator, boot; or side by side with peers
     Bench(bench::Args),
     /// Write the manual pages
     Man(man::Args),

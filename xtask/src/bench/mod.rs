@@ -34,6 +34,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 "--bench",
                 "interpret",
                 "--bench",
+                "translate",
+                "--bench",
                 "boot",
             ];
             // `cargo bench` builds optimised anyway and knows no --release.
