@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     host::describe(&isoform);
     let mut bench = Bench {
-        ours: Side::Isoform(isoform),
+        ours: Side::Isoform(isoform, Vec::new()),
         theirs: Side::Qemu(roms::qemu_cpu()?),
         guest,
         sums: Checksums::default(),
@@ -135,7 +135,7 @@ impl Bench {
                     return Ok(());
                 }
             },
-            What::Boot => vec![self.boot(&mut tally)?],
+            What::Boot(options) => vec![self.boot(options, &mut tally)?],
             What::Harts => return self.harts(group),
         };
         table::group(group.name, rows, group.bar);
@@ -182,11 +182,12 @@ impl Bench {
     }
 
     /// A boot that does nothing.
-    fn boot(&self, tally: &mut Tally) -> Result<Row> {
+    fn boot(&self, options: &[&str], tally: &mut Tally) -> Result<Row> {
         let nothing = Purpose::Works("nothing");
+        let with_options = self.ours.with(options);
         let mut row = Row::named("linux");
         for _ in 0..self.runs {
-            let ours = self.ours.linux(&self.guest, 1, &nothing)?;
+            let ours = with_options.linux(&self.guest, 1, &nothing)?;
             let theirs = self.theirs.linux(&self.guest, 1, &nothing)?;
             tally.add(&ours, &theirs);
             row.ours.push(ours.seconds);

@@ -17,8 +17,9 @@ pub(super) enum What {
     Works,
     /// Real programs on a disk with Debian, by the guest's clock; one boot does all.
     Real,
-    /// From process start, by way of userland, to power-off.
-    Boot,
+    /// From process start, by way of userland, to power-off; Isoform with these
+    /// further options.
+    Boot(&'static [&'static str]),
     /// A work for two processes, on one hart and on two: no comparison with QEMU, but
     /// of each with itself.
     Harts,
@@ -100,7 +101,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         name: "boot",
-        what: What::Boot,
+        what: What::Boot(&[]),
         bar: bar(None, Some(1.0)),
     },
     Group {

@@ -17,9 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(900);
 const POLL: Duration = Duration::from_millis(1);
 
 /// Who runs a guest.
+#[derive(Clone)]
 pub(super) enum Side {
-    /// The built program.
-    Isoform(PathBuf),
+    /// The built program, and its further options.
+    Isoform(PathBuf, Vec<String>),
     /// QEMU, with the CPU of this name.
     Qemu(String),
 }
@@ -37,11 +38,20 @@ pub(super) struct Run {
 }
 
 impl Side {
+    /// The same side with further options of its own.
+    pub(super) fn with(&self, options: &[&str]) -> Self {
+        let mut side = self.clone();
+        if let Self::Isoform(_, all) = &mut side {
+            all.extend(options.iter().map(|option| (*option).to_owned()));
+        }
+        side
+    }
+
     /// Runs a bare program.
     pub(super) fn bare(&self, elf: &Path, scratch: &Path) -> Result<Run> {
         let mut command = self.machine("256M", 1);
         match self {
-            Self::Isoform(_) => command.arg(elf),
+            Self::Isoform(..) => command.arg(elf),
             Self::Qemu(_) => command.args(["-bios", "none", "-kernel"]).arg(elf),
         };
         self.run(command, scratch)
@@ -51,7 +61,7 @@ impl Side {
     pub(super) fn linux(&self, guest: &Guest, harts: u32, purpose: &Purpose<'_>) -> Result<Run> {
         let mut command = self.machine("1G", harts);
         let words = match self {
-            Self::Isoform(_) => ["--kernel", "--initrd", "--append"],
+            Self::Isoform(..) => ["--kernel", "--initrd", "--append"],
             Self::Qemu(_) => ["-kernel", "-initrd", "-append"],
         };
         command.arg(words[0]).arg(&guest.kernel);
@@ -67,7 +77,7 @@ impl Side {
     fn add_disk(&self, command: &mut Command, file: &Path) {
         let file = file.display();
         match self {
-            Self::Isoform(_) => command
+            Self::Isoform(..) => command
                 .arg("--drive")
                 .arg(format!("file={file},snapshot=on")),
             Self::Qemu(_) => command
@@ -82,9 +92,10 @@ impl Side {
     fn machine(&self, memory: &str, harts: u32) -> Command {
         let harts = harts.to_string();
         match self {
-            Self::Isoform(program) => {
+            Self::Isoform(program, options) => {
                 let mut command = Command::new(program);
                 command.args(["run", "--stats", "--memory", memory, "--smp", &harts]);
+                command.args(options);
                 command
             }
             Self::Qemu(cpu) => {
@@ -102,7 +113,7 @@ impl Side {
     fn run(&self, mut command: Command, scratch: &Path) -> Result<Run> {
         let (serial, report) = (scratch.join("serial"), scratch.join("report"));
         let option = match self {
-            Self::Isoform(_) => "--serial",
+            Self::Isoform(..) => "--serial",
             Self::Qemu(_) => "-serial",
         };
         command
