@@ -17,6 +17,10 @@ pub(super) struct Manifest {
     /// The programs, in the order in which they are worth running.
     #[serde(rename = "rom")]
     pub(super) roms: Vec<Rom>,
+    /// Programs of kind [`Kind::Linux`], apart so that whoever runs all of `roms` need
+    /// not know them; [`Manifest::read`] puts them behind those.
+    #[serde(rename = "program", default)]
+    programs: Vec<Rom>,
 }
 
 /// One guest program.
@@ -112,8 +116,12 @@ impl Manifest {
     pub(super) fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        let manifest: Self =
+        let mut manifest: Self =
             toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+        for rom in &manifest.programs {
+            ensure!(rom.kind == Kind::Linux, "{}: not of kind linux", rom.name);
+        }
+        manifest.roms.append(&mut manifest.programs);
         for rom in &manifest.roms {
             ensure!(
                 rom.qemu_exit.is_none() || rom.why.is_some(),
