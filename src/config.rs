@@ -310,6 +310,25 @@ pub fn clock(text: &str) -> Result<ClockChoice, String> {
     }
 }
 
+/// Reads a number of instructions above 0: `300000000`, `300M`.
+///
+/// # Errors
+/// No such number, or none of 64 bits.
+pub fn count(text: &str) -> Result<u64, String> {
+    let wrong = || "it is a number above 0, as in 1000, 20k, 300M or 2G".to_owned();
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k') => (&text[..text.len() - 1], 1_000),
+        Some(b'M') => (&text[..text.len() - 1], 1_000_000),
+        Some(b'G') => (&text[..text.len() - 1], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number
+        .checked_mul(unit)
+        .filter(|n| *n > 0)
+        .ok_or_else(wrong)
+}
+
 /// Reads `--timeout`: seconds, with a decimal point if need be.
 ///
 /// # Errors
@@ -427,6 +446,16 @@ mod tests {
         assert_eq!(timeout("2.5"), Ok(Duration::from_millis(2500)));
         for bad in ["", "0", "-1", "NaN", "inf", "1e300", "5s"] {
             assert!(timeout(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn counts() {
+        assert_eq!(count("20k"), Ok(20_000));
+        assert_eq!(count("300M"), Ok(300_000_000));
+        assert_eq!(count("7"), Ok(7));
+        for bad in ["", "0", "0M", "M", "-1", "1.5k", "1K", "99999999999G", "é"] {
+            assert!(count(bad).is_err(), "{bad}");
         }
     }
 

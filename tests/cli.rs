@@ -91,7 +91,7 @@ fn image() -> Vec<u8> {
 #[test]
 fn command_lines_that_make_no_sense() {
     let place = Place::new();
-    let cases: [(&str, &[&str]); 35] = [
+    let cases: [(&str, &[&str]); 39] = [
         ("", &["Usage: isoform"]),
         ("rum", &["'rum'", "run"]),
         ("run --nonsense", &["--nonsense"]),
@@ -130,6 +130,10 @@ fn command_lines_that_make_no_sense() {
         ("run debian:riscv64 --exec ls --serial stdio", &["--serial"]),
         ("run x.elf --mirror http://localhost", &["--mirror"]),
         ("completions tcsh", &["tcsh", "zsh"]),
+        ("lockstep interp kvm x.elf", &["kvm", "jit:eager"]),
+        ("lockstep interp", &["<B>"]),
+        ("lockstep interp jit", &["FILE", "debian:riscv64"]),
+        ("lockstep interp jit x.elf --every 0", &["above 0"]),
     ];
     for (words, says) in cases {
         place.fails(words, 2, says);
@@ -305,6 +309,7 @@ fn help_is_for_80_columns() {
         "run -h",
         "images --help",
         "disasm --help",
+        "lockstep --help",
         "completions --help",
     ] {
         let ran = place.run(words);
@@ -378,6 +383,22 @@ fn disasm_lists_code() {
     place.fails("disasm text", 1, &["text", "no ELF file"]);
     place.fails("disasm missing", 1, &["missing"]);
     place.fails("disasm", 2, &["<FILE>"]);
+}
+
+#[test]
+fn lockstep_compares_forms() {
+    let place = Place::new();
+    let file = rom("smp_atomics.elf");
+    let file = file.to_str().expect("UTF-8");
+    let words = ["lockstep", "interp", "jit:eager", file, "--smp", "4"];
+    let ran = place.run_words(&[&words[..], &["--insns", "200k", "--every", "1k"]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let same = "the same for 200000 instructions (201 comparisons";
+    assert!(ran.out.contains(same), "{}", ran.out);
+    let ended = place.run_words(&words);
+    assert!(ended.out.contains("to the end"), "{}", ended.out);
+    // A 1 would say that the forms differ.
+    place.fails("lockstep interp jit missing", 125, &["missing"]);
 }
 
 /// As when the listing goes to a pager that is left, or a disk that is full.

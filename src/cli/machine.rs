@@ -35,14 +35,19 @@ struct Start {
 /// that whatever is wrong with them is said before anything runs.
 pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payload), Failure> {
     check_options(args)?;
-    for spec in &args.drives {
+    for spec in &args.guest.drives {
         check_drive(spec)?;
     }
-    let dtb = args.dtb.as_deref().map(load::device_tree).transpose()?;
+    let dtb = args
+        .guest
+        .dtb
+        .as_deref()
+        .map(load::device_tree)
+        .transpose()?;
     let start = start(args, verbose)?;
     let extra: Vec<DriveSpec> = start.disk.into_iter().collect();
-    let drives = drive::place(&args.drives, &extra).map_err(conflict)?;
-    let firmware = firmware(args.bios.as_ref(), start.program.as_ref())?;
+    let drives = drive::place(&args.guest.drives, &extra).map_err(conflict)?;
+    let firmware = firmware(args.guest.bios.as_ref(), start.program.as_ref())?;
     if let Some(program) = &start.program
         && (args.exec.is_none() || verbose)
     {
@@ -53,17 +58,17 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         None => SerialSpec::Stdio,
     });
     let config = MachineConfig {
-        arch: args.arch,
-        memory: args.memory,
-        smp: args.smp,
+        arch: args.guest.arch,
+        memory: args.guest.memory,
+        smp: args.guest.smp,
         append: start.append,
         dump_dtb: args.dump_dtb.clone(),
         drives,
         serial,
-        machine: args.machine,
-        cpu: args.cpu.clone(),
+        machine: args.guest.machine,
+        cpu: args.guest.cpu.clone(),
         backend: args.backend,
-        code_cache: args.code_cache,
+        code_cache: args.guest.code_cache,
         translation_cache: translation_cache(args.translation_cache.as_deref()),
         clock: args.clock,
         exec: args
@@ -97,7 +102,8 @@ fn translation_cache(given: Option<&Path>) -> Option<PathBuf> {
 
 /// The name of the catalogue that IMAGE is, if it is one.
 fn catalogue_name(args: &Args) -> Option<&str> {
-    args.image
+    args.guest
+        .image
         .as_deref()
         .and_then(OsStr::to_str)
         .filter(|name| images::knows(name))
@@ -112,7 +118,7 @@ fn check_options(args: &Args) -> Result<(), Failure> {
                 "--exec needs a named image to run the command in, such as debian:riscv64",
             ));
         }
-        if args.initrd.is_some() {
+        if args.guest.initrd.is_some() {
             return Err(conflict(
                 "--exec uses the image's own initrd; it cannot be used with --initrd",
             ));
@@ -123,12 +129,12 @@ fn check_options(args: &Args) -> Result<(), Failure> {
             ));
         }
     }
-    if args.initrd.is_some() && args.kernel.is_none() && args.image.is_none() {
+    if args.guest.initrd.is_some() && args.guest.kernel.is_none() && args.guest.image.is_none() {
         return Err(conflict(
             "--initrd needs a kernel: give IMAGE or --kernel FILE",
         ));
     }
-    if args.mirror.is_some() && !named {
+    if args.guest.mirror.is_some() && !named {
         return Err(conflict(
             "--mirror is for named images, such as debian:riscv64",
         ));
@@ -152,12 +158,12 @@ fn check_drive(spec: &DriveSpec) -> Result<(), LoadError> {
 
 /// Finds out what IMAGE is and puts the options beside it.
 fn start(args: &Args, verbose: bool) -> Result<Start, Failure> {
-    let mut start = match &args.image {
+    let mut start = match &args.guest.image {
         None => Start::default(),
         Some(_) if catalogue_name(args).is_some() => named_image(args, verbose)?,
         Some(image) => image_file(args, image)?,
     };
-    if let Some(kernel) = &args.kernel {
+    if let Some(kernel) = &args.guest.kernel {
         let program = detect_path(kernel)?;
         if let Kind::Disk(disk) = program.kind() {
             return Err(anyhow::anyhow!(
@@ -169,16 +175,16 @@ fn start(args: &Args, verbose: bool) -> Result<Start, Failure> {
         }
         start.program = Some(program);
     }
-    if let Some(initrd) = &args.initrd {
+    if let Some(initrd) = &args.guest.initrd {
         start.initrd = vec![Source::open(initrd)?];
     }
-    if let Some(append) = &args.append {
+    if let Some(append) = &args.guest.append {
         start.append = Some(match start.append {
             Some(own) => format!("{own} {append}"),
             None => append.clone(),
         });
     }
-    let firmware_file = matches!(args.bios, Some(BiosChoice::File(_)));
+    let firmware_file = matches!(args.guest.bios, Some(BiosChoice::File(_)));
     if start.program.is_none() && start.disk.is_none() && !firmware_file {
         start.program = Some(detect(Source::from_static(
             "the built-in guest",
@@ -196,7 +202,7 @@ fn named_image(args: &Args, verbose: bool) -> Result<Start, Failure> {
         None => Reporter::new(),
     };
     let mut options = Options::new(&progress);
-    options.mirror.clone_from(&args.mirror);
+    options.mirror.clone_from(&args.guest.mirror);
     let image = images::fetch(name, &options)?;
     if args.exec.is_none() || verbose {
         eprintln!("{name}: {}", image.describe);
@@ -208,7 +214,7 @@ fn named_image(args: &Args, verbose: bool) -> Result<Start, Failure> {
         initrd.push(Source::from_bytes("the command of --exec", overlay));
         append = format!("{append} {}", images::EXEC_APPEND);
     }
-    let program = match args.kernel {
+    let program = match args.guest.kernel {
         Some(_) => None,
         None => Some(detect_path(&image.kernel)?),
     };
@@ -232,7 +238,7 @@ fn image_file(args: &Args, image: &OsString) -> Result<Start, Failure> {
     }
     let program = detect_path(path).map_err(name_hint)?;
     let Kind::Disk(disk) = program.kind() else {
-        if args.kernel.is_some() {
+        if args.guest.kernel.is_some() {
             return Err(conflict(format_args!(
                 "{} is {}, and --kernel gives another; give one of them",
                 path.display(),
@@ -245,7 +251,7 @@ fn image_file(args: &Args, image: &OsString) -> Result<Start, Failure> {
         });
     };
     eprintln!("{}: {}", path.display(), disk.name());
-    if args.kernel.is_none() && !matches!(args.bios, Some(BiosChoice::File(_))) {
+    if args.guest.kernel.is_none() && !matches!(args.guest.bios, Some(BiosChoice::File(_))) {
         return Err(anyhow::anyhow!(
             "{} is {}, and nothing on it can be started without a kernel; \
              give one with --kernel FILE, for Linux most likely with --append root={}",

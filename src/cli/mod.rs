@@ -8,7 +8,9 @@
 mod completions;
 mod disasm;
 mod failure;
+mod guest;
 mod images;
+mod lockstep;
 mod log;
 mod machine;
 mod progress;
@@ -42,7 +44,7 @@ const AFTER: &str = "\
 Exit status: 0 when all went well or the guest powered off, the guest's own \
 code where it ended with one, 1 for an error of the host, 2 for a command line \
 that makes no sense, 124 when --timeout ended the run, 125 for an error of the \
-host under --exec.
+host under --exec or `lockstep`, where 1 says that the forms differ.
 
 Try `isoform run` for a guest that is built in, and `isoform run \
 debian:riscv64` for a real system.";
@@ -53,6 +55,7 @@ enum Command {
     Run(Box<run::Args>),
     Images(images::Args),
     Disasm(disasm::Args),
+    Lockstep(Box<lockstep::Args>),
     Completions(completions::Args),
 }
 
@@ -77,6 +80,7 @@ pub fn main_with(words: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Run(args) => run::run(args, cli.verbose),
         Command::Images(args) => images::run(args),
         Command::Disasm(args) => disasm::run(args),
+        Command::Lockstep(args) => lockstep::run(args, cli.verbose),
         Command::Completions(args) => completions::run(args),
     };
     match result {

@@ -6,11 +6,14 @@ use crate::config::Outcome;
 pub const OK: u8 = 0;
 /// Something failed on the host.
 pub const HOST_ERROR: u8 = 1;
+/// `lockstep` found a difference.
+pub const DIFFERENT: u8 = 1;
 /// The command line makes no sense.
 pub const USAGE: u8 = 2;
 /// `--timeout` ended the run, as with timeout(1).
 pub const TIMEOUT: u8 = 124;
-/// Something failed on the host under `--exec`, where 1 may be the command's own.
+/// Something failed on the host under `--exec`, where 1 may be the command's own, or in
+/// `lockstep`, where it is a difference.
 pub const EXEC_HOST_ERROR: u8 = 125;
 
 /// The status for how a run ended. A guest's code above 255 cannot be expressed

@@ -9,6 +9,16 @@ use isoform_interp::Interp;
 use isoform_riscv::{Hart, Lines};
 use std::sync::Arc;
 
+/// A way to execute guest code that is made elsewhere: for comparisons.
+pub trait Execute: Send {
+    /// Runs at most `budget` instructions, those that trap counted, and exactly that
+    /// many where it gives [`Exit::Budget`].
+    fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit;
+}
+
+/// Makes what a hart runs on, by the hart's number.
+pub type MakeForm<'a> = &'a (dyn Fn(usize) -> Box<dyn Execute> + Sync);
+
 /// Bytes of decoded code kept, by all harts together. With the rest of the process it
 /// stays below the 40 MiB that a machine may take beside its guest's memory.
 const DECODED: usize = 20 << 20;
@@ -21,6 +31,8 @@ pub(super) enum Form {
     Interp(Interp),
     /// Translated code, and an interpreter for what is not.
     Jit(Box<Jit<Hart, Interp>>),
+    /// What somebody else made.
+    Other(Box<dyn Execute>),
 }
 
 impl Form {
@@ -30,6 +42,7 @@ impl Form {
         match self {
             Form::Interp(interp) => interp.run(hart, budget),
             Form::Jit(jit) => jit.run(hart, budget),
+            Form::Other(other) => other.run(hart, budget),
         }
     }
 
@@ -38,13 +51,14 @@ impl Form {
         match self {
             Form::Interp(interp) => interp.counts(),
             Form::Jit(jit) => jit.cold().counts(),
+            Form::Other(_) => isoform_interp::Counts::default(),
         }
     }
 
     /// What was executed in which form.
     pub(super) fn translated(&self) -> Option<isoform_cranelift::Counts> {
         match self {
-            Form::Interp(_) => None,
+            Form::Interp(_) | Form::Other(_) => None,
             Form::Jit(jit) => Some(jit.counts()),
         }
     }
@@ -70,6 +84,21 @@ pub(super) fn translator(
                 Ok(None)
             }
         },
+    }
+}
+
+/// The same, of a machine that is compared with another: what is translated, and when,
+/// follows from the guest alone; `eager`, everything.
+pub(super) fn repeatable(
+    translator: Option<&Arc<Translator<Hart>>>,
+    id: usize,
+    harts: usize,
+    eager: bool,
+) -> Form {
+    match form(translator, id, harts) {
+        Form::Jit(jit) if eager => Form::Jit(Box::new(jit.eager())),
+        Form::Jit(jit) => Form::Jit(Box::new(jit.patient())),
+        other => other,
     }
 }
 

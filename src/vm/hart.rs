@@ -31,7 +31,8 @@ pub(super) struct Runner {
     pub(super) next: Next,
 }
 
-/// Instructions between two looks at `tohost`, for programs that have it.
+/// Instructions between two looks at `tohost`, for programs that have it, and at every
+/// exit besides.
 const HTIF_SLICE: u64 = 1 << 15;
 
 impl Runner {
@@ -53,17 +54,20 @@ impl Runner {
     /// Runs at most `budget` instructions, fewer if the hart stops before.
     pub(super) fn run(&mut self, budget: u64) -> Next {
         let Some(next) = self.before_running() else {
-            let budget = if self.htif.is_some() {
-                budget.min(HTIF_SLICE)
-            } else {
-                budget
+            let budget = match self.htif {
+                Some(_) => budget.min(HTIF_SLICE - self.hart.state.icount % HTIF_SLICE),
+                None => budget,
             };
             let attention = self.shared.lines[self.hart.id()].attention().clone();
             attention.set_quiescent(false);
             let exit = self.form.run(&mut self.hart, budget);
             attention.set_quiescent(true);
             self.next = self.handle(exit);
-            self.poll_htif();
+            // Where the run was cut short only for somebody to look at the machine,
+            // nothing happens that would not happen otherwise.
+            if exit != Exit::Budget || self.hart.state.icount.is_multiple_of(HTIF_SLICE) {
+                self.poll_htif();
+            }
             return self.next;
         };
         self.next = next;

@@ -104,47 +104,99 @@ impl Post for Agenda {
 
 /// Runs until the machine ends.
 pub(super) fn run(machine: &mut Machine) -> End {
-    let Some((clock, agenda)) = machine.insn.clone() else {
-        return End::Broken("the machine has no instruction clock".into());
-    };
-    let mut turn = Turn {
-        hart: 0,
-        left: TURN,
-    };
+    let mut course = Course::new();
     loop {
+        if let Some(end) = course.go(machine, u64::MAX) {
+            return end;
+        }
+        // All harts wait, for somebody outside.
+        match machine.events.recv_timeout(IDLE) {
+            Ok(event) => {
+                if let Some(end) = machine.handle(event) {
+                    return end;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return End::Broken("nobody is left to wake the machine".into());
+            }
+        }
+    }
+}
+
+/// A run that can be looked at on its way: pieces of it put together are the run as a
+/// whole.
+pub(super) struct Course {
+    turn: Turn,
+}
+
+impl Course {
+    /// From the machine's start.
+    pub(super) fn new() -> Self {
+        let turn = Turn {
+            hart: 0,
+            left: TURN,
+        };
+        Self { turn }
+    }
+
+    /// Goes on until the machine ends; `None` where its harts have attempted `limit`
+    /// instructions since its start, or all wait for what only the host can cause.
+    pub(super) fn go(&mut self, machine: &mut Machine, limit: u64) -> Option<End> {
+        let Some((clock, agenda)) = machine.insn.clone() else {
+            return Some(End::Broken("the machine has no instruction clock".into()));
+        };
+        while let Some(left) = limit.checked_sub(machine.instructions()).filter(|n| *n > 0) {
+            match self.piece(machine, &clock, &agenda, left) {
+                After::Goes => {}
+                After::Waits => return None,
+                After::Ends(end) => return Some(end),
+            }
+        }
+        None
+    }
+
+    /// Lets one hart run, or the time pass, until something is due or `most`
+    /// instructions were done.
+    fn piece(
+        &mut self,
+        machine: &mut Machine,
+        clock: &InsnClock,
+        agenda: &Agenda,
+        most: u64,
+    ) -> After {
         // Events from outside: the person and the host.
         while let Ok(event) = machine.events.try_recv() {
             if let Some(end) = machine.handle(event) {
-                return end;
+                return After::Ends(end);
             }
         }
         if machine.is_behind() {
             // A reader's pace is no input: the machine stands still meanwhile.
             std::thread::sleep(PAUSE);
-            continue;
+            return After::Goes;
         }
-        if let Some(end) = settle(machine, &agenda) {
-            return end;
+        if let Some(end) = settle(machine, agenda) {
+            return After::Ends(end);
         }
-        if turn.go_on(machine, &clock, &agenda) {
-            continue;
+        if self.turn.go_on(machine, clock, agenda, most) {
+            return After::Goes;
         }
         // All harts wait.
-        match next_due(machine, &agenda) {
+        match next_due(machine, agenda) {
             Some(time) => clock.skip_to(time),
-            None => match machine.events.recv_timeout(IDLE) {
-                Ok(event) => {
-                    if let Some(end) = machine.handle(event) {
-                        return end;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return End::Broken("nobody is left to wake the machine".into());
-                }
-            },
+            None => return After::Waits,
         }
+        After::Goes
     }
+}
+
+/// How a machine is after a piece of its course.
+enum After {
+    Goes,
+    /// For what only the host can cause.
+    Waits,
+    Ends(End),
 }
 
 /// Does all that is due now.
@@ -172,8 +224,14 @@ struct Turn {
 
 impl Turn {
     /// Goes on with the turn, or with that of the next hart that can run, until
-    /// something is due. False where no hart can run.
-    fn go_on(&mut self, machine: &mut Machine, clock: &InsnClock, agenda: &Agenda) -> bool {
+    /// something is due or `most` instructions were done. False where no hart can run.
+    fn go_on(
+        &mut self,
+        machine: &mut Machine,
+        clock: &InsnClock,
+        agenda: &Agenda,
+        most: u64,
+    ) -> bool {
         if !self.choose(&machine.runners) {
             return false;
         }
@@ -187,7 +245,7 @@ impl Turn {
         };
         let attention = runner.hart.lines().attention().clone();
         *lock(&agenda.running) = Some((attention, until));
-        let next = runner.run(until - now);
+        let next = runner.run((until - now).min(most));
         *lock(&agenda.running) = None;
         // A call to the host may take no time, but harts that only make such calls must
         // not keep the others from running.

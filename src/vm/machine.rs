@@ -70,6 +70,16 @@ pub(super) struct Machine {
 impl Machine {
     /// Builds a machine. Nothing is loaded yet.
     pub(super) fn new(config: MachineConfig, payload: &Payload) -> Result<Self, VmError> {
+        Self::in_form(config, payload, form::form)
+    }
+
+    /// Builds a machine whose harts run on what `new_form` makes, of a translator if
+    /// there is one, for hart `id` of so many.
+    pub(super) fn in_form(
+        config: MachineConfig,
+        payload: &Payload,
+        new_form: impl Fn(Option<&Arc<Translator<Hart>>>, usize, usize) -> form::Form,
+    ) -> Result<Self, VmError> {
         let features = config
             .cpu
             .features
@@ -127,7 +137,7 @@ impl Machine {
         });
         let _ = info.set((shared.clone(), board.bus.clone()));
         let translator = form::translator(&config, &board.lines)?;
-        let new_form = |id| form::form(translator.as_ref(), id, harts);
+        let new_form = |id| new_form(translator.as_ref(), id, harts);
         let runners = harts_of(
             payload.start_mode(),
             cpu,
@@ -165,6 +175,11 @@ impl Machine {
             _workers: workers,
             _watchdog: watchdog,
         })
+    }
+
+    /// Instructions that all harts have attempted since the machine was started.
+    pub(super) fn instructions(&self) -> u64 {
+        self.runners.iter().map(|r| r.hart.state.icount).sum()
     }
 
     /// Loads everything and points the harts at it.

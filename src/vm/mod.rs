@@ -4,7 +4,8 @@
 //! clock each hart has a thread and the calling thread is the VM thread, which does
 //! device work and timers (`host`); under the instruction clock all of it happens
 //! on the calling thread in an order that depends on nothing but the guest
-//! (`insn`). Both share `machine::Machine`, and speak in `event::Event`s.
+//! (`insn`). Both share `machine::Machine`, and speak in `event::Event`s. [`lockstep`]
+//! runs two machines side by side and compares them.
 
 mod channel;
 mod clock;
@@ -14,6 +15,7 @@ mod form;
 mod hart;
 mod host;
 mod insn;
+pub mod lockstep;
 mod machine;
 mod report;
 mod shared;
@@ -24,6 +26,7 @@ use crate::boot::load::Payload;
 use crate::config::{ClockChoice, MachineConfig, Outcome};
 pub use error::VmError;
 use event::End;
+pub use form::{Execute, MakeForm};
 use machine::Machine;
 
 /// Runs a machine until it ends.

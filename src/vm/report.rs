@@ -120,7 +120,7 @@ fn translation(text: &mut String, done: TranslatorStats) {
 pub(super) fn statistics(machine: &Machine) -> String {
     let mut text = String::new();
     let elapsed = machine.started.elapsed();
-    let total: u64 = machine.runners.iter().map(|r| r.hart.state.icount).sum();
+    let total = machine.instructions();
     let mips = total as f64 / elapsed.as_secs_f64().max(1e-9) / 1e6;
     let _ = writeln!(
         text,

@@ -4,37 +4,35 @@
 //! `ISOFORM_LOCKSTEP_INSNS=n` compares the first `n` instructions of each program
 //! (default: a million).
 
-mod machine;
+#[path = "../common/image.rs"]
+mod image;
 
+use image::debian;
+use isoform::boot::load::{Firmware, Payload, Source, detect_path};
+use isoform::config::MachineConfig;
+use isoform::vm::Execute;
+use isoform::vm::lockstep::{Lockstep, Part, Verdict, Way, compare};
 use isoform_core::{Attention, Exit, Saved};
 use isoform_cranelift::{Jit, Translator};
 use isoform_interp::Interp;
 use isoform_riscv::Hart;
 use isoform_riscv::generate::Random;
-use machine::{Form, Forms, Machine, MachineState};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Instructions of a turn: the states are compared after each.
-const TURN: u64 = 1_000;
+/// Instructions after which the states are compared, each time.
+const EVERY: u64 = 1_000;
+/// Memory of the machine, which is compared as a whole now and then.
+const MEMORY: u64 = 16 << 20;
 const CODE_CACHE: usize = 4 << 20;
 /// Bytes of translated code: little, so that it is full at times.
 const TRANSLATED: usize = 1 << 20;
 
-/// The interpreter, in units as long as it likes.
-struct Units(Interp);
-
-impl Form for Units {
-    fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
-        self.0.run(hart, budget)
-    }
-}
-
 /// The interpreter, each instruction a unit of its own.
 struct Steps(Interp);
 
-impl Form for Steps {
+impl Execute for Steps {
     fn run(&mut self, hart: &mut Hart, _: u64) -> Exit {
         self.0.run(hart, 1)
     }
@@ -44,7 +42,7 @@ impl Form for Steps {
 /// decoded.
 struct Pieces(Interp, Random);
 
-impl Form for Pieces {
+impl Execute for Pieces {
     fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
         let budget = budget.min(1 + self.1.below(40));
         if self.1.one_in(256) {
@@ -58,10 +56,13 @@ impl Form for Pieces {
 /// saved state is lost.
 struct Restores(Interp, Random);
 
-impl Form for Restores {
+impl Execute for Restores {
     fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
-        let exit = self.0.run(hart, budget.min(1 + self.1.below(2_000)));
-        if !self.1.one_in(8) {
+        let piece = budget.min(1 + self.1.below(2_000));
+        let exit = self.0.run(hart, piece);
+        // A hart that is restored looks at its timer, as the run loop has it do an
+        // instant later where something is due: not where states are compared.
+        if piece == budget || !self.1.one_in(8) {
             return exit;
         }
         let saved = hart.save_bytes();
@@ -79,20 +80,11 @@ impl Form for Restores {
     }
 }
 
-/// Translated code wherever it can be: all that runs twice is translated first.
-struct Translated(Jit<Hart, Interp>);
-
-impl Form for Translated {
-    fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
-        self.0.run(hart, budget)
-    }
-}
-
 /// Translated code and the interpreter by turns of random length, and now and then a
 /// translator that knows nothing yet.
 struct Tiers(Jit<Hart, Interp>, Interp, Random);
 
-impl Form for Tiers {
+impl Execute for Tiers {
     fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
         let budget = budget.min(1 + self.2.below(300));
         if self.2.one_in(4096) {
@@ -112,28 +104,20 @@ fn jit() -> Jit<Hart, Interp> {
     Jit::new(Arc::new(translator), 0, Interp::new(CODE_CACHE)).eager()
 }
 
-fn translated(_: usize) -> Box<dyn Form> {
-    Box::new(Translated(jit()))
-}
-
-fn tiers(hart: usize) -> Box<dyn Form> {
+fn tiers(hart: usize) -> Box<dyn Execute> {
     let random = Random(hart as u64);
     Box::new(Tiers(jit(), Interp::new(CODE_CACHE), random))
 }
 
-fn units(_: usize) -> Box<dyn Form> {
-    Box::new(Units(Interp::new(CODE_CACHE)))
-}
-
-fn steps(_: usize) -> Box<dyn Form> {
+fn steps(_: usize) -> Box<dyn Execute> {
     Box::new(Steps(Interp::new(CODE_CACHE)))
 }
 
-fn pieces(hart: usize) -> Box<dyn Form> {
+fn pieces(hart: usize) -> Box<dyn Execute> {
     Box::new(Pieces(Interp::new(CODE_CACHE), Random(hart as u64)))
 }
 
-fn restores(hart: usize) -> Box<dyn Form> {
+fn restores(hart: usize) -> Box<dyn Execute> {
     Box::new(Restores(Interp::new(CODE_CACHE), Random(hart as u64)))
 }
 
@@ -172,84 +156,48 @@ fn length() -> u64 {
 /// One program, and the two forms it runs in.
 struct Pair<'a> {
     rom: &'a Rom,
-    forms: [Forms<'a>; 2],
+    ways: [Way<'a>; 2],
 }
 
 impl Pair<'_> {
-    fn machines(&self) -> [Machine; 2] {
+    /// Runs both for so many instructions, or to the program's end.
+    fn run(&self, insns: u64) -> Verdict {
         let program = folder().join(format!("bin/{}.elf", self.rom.name));
-        self.forms
-            .map(|forms| Machine::new(&program, self.rom.harts, forms))
-    }
-
-    /// Runs both; how many instructions that were. Panics where they part.
-    fn run(&self, length: u64) -> u64 {
-        let [mut a, mut b] = self.machines();
-        let mut turns = 0;
-        while !a.has_ended() && a.instructions() < length {
-            a.turn(TURN);
-            b.turn(TURN);
-            if a.state() != b.state() {
-                self.part(turns);
-            }
-            turns += 1;
-        }
-        assert_eq!(
-            a.has_ended(),
-            b.has_ended(),
-            "{}: only one has ended",
-            self.rom.name
-        );
-        assert_eq!(a.memory(), b.memory(), "{}: memory differs", self.rom.name);
-        a.instructions()
-    }
-
-    /// They part in the turn after these: finds the instruction.
-    fn part(&self, turns: u64) -> ! {
-        let differ = |instructions: u64| {
-            let [mut a, mut b] = self.machines();
-            for _ in 0..turns {
-                a.turn(TURN);
-                b.turn(TURN);
-            }
-            let before = a.state();
-            a.turn(instructions);
-            b.turn(instructions);
-            (before, a.state(), b.state())
+        let payload = Payload {
+            firmware: Firmware::None,
+            program: Some(detect_path(&program).expect("a program")),
+            initrd: Vec::new(),
+            dtb: None,
         };
-        let (mut low, mut high) = (0, TURN);
-        while low + 1 < high {
-            let middle = low.midpoint(high);
-            let (_, a, b) = differ(middle);
-            if a == b { low = middle } else { high = middle }
+        let config = MachineConfig {
+            memory: MEMORY,
+            smp: self.rom.harts as u32,
+            code_cache: TRANSLATED,
+            ..Default::default()
+        };
+        let lockstep = Lockstep {
+            config,
+            seed: 0,
+            payload: &payload,
+            ways: self.ways,
+            every: EVERY,
+            insns,
+        };
+        compare(&lockstep).expect("machines can be made")
+    }
+
+    /// The same, and they do the same; instructions executed.
+    fn agree(&self, insns: u64) -> u64 {
+        match self.run(insns) {
+            Verdict::Same { instructions, .. } => instructions,
+            other => panic!("{}: {other:#?}", self.rom.name),
         }
-        let (_, a, b) = differ(high);
-        let before = differ(low).1;
-        panic!(
-            "{}: the forms part in turn {turns}, instruction {high}\n{}",
-            self.rom.name,
-            differences(&before, &a, &b)
-        );
     }
 }
 
-/// What the last common state was where two states differ.
-fn differences(before: &MachineState, a: &MachineState, b: &MachineState) -> String {
-    let text = |state: &MachineState| format!("{state:#x?}");
-    let (before, a, b) = (text(before), text(a), text(b));
-    let mut lines = String::new();
-    for ((before, a), b) in before.lines().zip(a.lines()).zip(b.lines()) {
-        let pc = a.trim_start().starts_with("pc:");
-        if a != b || pc {
-            let (before, a, b) = (before.trim(), a.trim(), b.trim());
-            lines += &format!("  before {before} first {a} second {b}\n");
-        }
-    }
-    lines
-}
-
-fn compare(second: Forms<'_>) -> u64 {
-    compare_for(second, |_| length())
+/// All programs interpreted, and in the second form; instructions executed.
+fn all_agree(second: Way<'_>) -> u64 {
+    all_agree_for(second, |_| length())
 }
 
 /// A program whose harts, after so many instructions, run code while another one changes
@@ -257,74 +205,175 @@ fn compare(second: Forms<'_>) -> u64 {
 /// and translated code sees the old for longer.
 const RACE: (&str, u64) = ("smp_ipi", 1_200_000);
 
-/// As [`compare`], for translated code.
-fn compare_translated(second: Forms<'_>) -> u64 {
-    compare_for(second, |rom| match rom.name == RACE.0 {
+/// As [`all_agree`], for translated code.
+fn all_agree_translated(second: Way<'_>) -> u64 {
+    all_agree_for(second, |rom| match rom.name == RACE.0 {
         true => length().min(RACE.1),
         false => length(),
     })
 }
 
-fn compare_for(second: Forms<'_>, length: impl Fn(&Rom) -> u64) -> u64 {
+fn all_agree_for(second: Way<'_>, length: impl Fn(&Rom) -> u64) -> u64 {
     let run = |rom: &Rom| {
-        let forms: [Forms<'_>; 2] = [&units, second];
-        Pair { rom, forms }.run(length(rom))
+        let ways = [Way::Interp, second];
+        Pair { rom, ways }.agree(length(rom))
     };
     roms().iter().map(run).sum()
 }
 
 #[test]
 fn single_instructions_do_what_units_do() {
-    println!("{} instructions", compare(&steps));
+    println!("{} instructions", all_agree(Way::Other(&steps)));
 }
 
 #[test]
 fn units_of_any_length_do_what_units_do() {
-    println!("{} instructions", compare(&pieces));
+    println!("{} instructions", all_agree(Way::Other(&pieces)));
 }
 
 #[test]
 fn a_hart_saved_and_restored_on_the_way_goes_on_the_same() {
-    println!("{} instructions", compare(&restores));
+    println!("{} instructions", all_agree(Way::Other(&restores)));
 }
 
 #[test]
 fn translated_code_does_what_units_do() {
-    println!("{} instructions", compare_translated(&translated));
+    println!("{} instructions", all_agree_translated(Way::Eager));
 }
 
 #[test]
 fn changes_between_forms_are_not_seen() {
-    println!("{} instructions", compare_translated(&tiers));
+    println!("{} instructions", all_agree_translated(Way::Other(&tiers)));
 }
 
-/// The harness sees a form that errs once in a while, and names the instruction.
-#[test]
-fn a_form_that_errs_is_found() {
-    struct Errs(Interp);
-    impl Form for Errs {
-        fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
-            let at = 5_432_u64.saturating_sub(hart.state.icount);
-            let exit = self
-                .0
-                .run(hart, if at == 0 { budget } else { budget.min(at) });
-            if hart.state.icount == 5_432 {
-                hart.state.x[4] ^= 1 << 40;
-            }
-            exit
+/// What a form that errs does wrong at one instruction.
+type Slip = fn(&mut Hart);
+
+/// A form that errs at instruction `1`, counted from 0, and executes up to `2`
+/// instructions before it can be stopped again.
+struct Errs(Interp, u64, u64, Slip);
+
+impl Execute for Errs {
+    fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
+        let Self(interp, at, piece, slip) = self;
+        // A piece begins where it would in translated code, if it is granted whole.
+        let now = hart.state.icount;
+        let begin = *at - *at % *piece;
+        if now > begin || now + budget < begin + *piece {
+            let budget = if now < begin {
+                budget.min(begin - now)
+            } else {
+                budget
+            };
+            return interp.run(hart, budget);
         }
+        if now < begin {
+            return interp.run(hart, begin - now);
+        }
+        let exit = interp.run(hart, *at + 1 - now);
+        slip(hart);
+        exit
     }
-    let errs = |_: usize| -> Box<dyn Form> { Box::new(Errs(Interp::new(CODE_CACHE))) };
+}
+
+fn found(at: u64, piece: u64, slip: Slip) -> Part {
+    let errs = move |_: usize| -> Box<dyn Execute> {
+        Box::new(Errs(Interp::new(CODE_CACHE), at, piece, slip))
+    };
     let rom = Rom {
         name: "bench_crc".into(),
         harts: 1,
     };
     let pair = Pair {
         rom: &rom,
-        forms: [&units, &errs],
+        ways: [Way::Interp, Way::Other(&errs)],
     };
-    let run = std::panic::AssertUnwindSafe(|| pair.run(100_000));
-    let found = std::panic::catch_unwind(run).expect_err("it errs");
-    let text = found.downcast_ref::<String>().cloned().unwrap_or_default();
-    assert!(text.contains("turn 5, instruction 432"), "{text}");
+    match pair.run(100_000) {
+        Verdict::Part(part) => *part,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The harness sees a form that errs once, and names the instruction.
+#[test]
+fn a_form_that_errs_is_found() {
+    let part = found(5_431, 1, |hart| hart.state.x[4] ^= 1 << 40);
+    assert_eq!((part.begins, part.seen), (Some(5_432), 5_432));
+    let last = part.executed.last().expect("it is told");
+    assert_eq!((last.number, last.hart), (5_432, 0));
+    assert_eq!(part.differences.len(), 1, "{part:?}");
+    assert!(part.differences[0].starts_with("hart 0 tp "), "{part:?}");
+}
+
+/// It is found in memory before anything reads it from there.
+#[test]
+fn a_form_that_errs_in_memory_only_is_found() {
+    let slip: Slip = |hart| {
+        let written = hart.ram().write(0x8070_0004, &[7]);
+        written.expect("it is RAM");
+    };
+    let part = found(61_234, 1, slip);
+    assert_eq!((part.begins, part.seen), (Some(61_235), 61_235));
+    assert_eq!(part.differences.len(), 1, "{part:?}");
+    assert!(
+        part.differences[0].starts_with("memory 0x80700000:"),
+        "{part:?}"
+    );
+    assert!(part.differences[0].ends_with("00 00 00 00 07 00 00 00 00 00 00 00 00 00 00 00 "));
+}
+
+/// A form that executes code in pieces errs only where it executes a whole one.
+#[test]
+fn a_form_that_errs_in_the_midst_of_a_piece_is_found() {
+    let part = found(5_436, 10, |hart| hart.state.x[4] ^= 1);
+    assert_eq!((part.begins, part.seen), (Some(5_431), 5_440));
+}
+
+/// The first 300 million instructions of a boot, or as many as
+/// `ISOFORM_LOCKSTEP_INSNS` says.
+fn boot(test: &str, insns: u64, second: Way<'_>) {
+    let Some(image) = debian(test) else {
+        return;
+    };
+    let payload = Payload {
+        firmware: Firmware::Builtin,
+        program: Some(detect_path(&image.kernel).expect("a kernel")),
+        initrd: vec![Source::open(&image.initrd).expect("it is there")],
+        dtb: None,
+    };
+    let config = MachineConfig {
+        append: Some(image.append.clone()),
+        ..Default::default()
+    };
+    let verdict = compare(&Lockstep {
+        config,
+        seed: 0,
+        payload: &payload,
+        ways: [Way::Interp, second],
+        every: 100_000,
+        insns,
+    });
+    match verdict.expect("machines can be made") {
+        Verdict::Same { instructions, .. } => assert_eq!(instructions, insns, "it ended early"),
+        other => panic!("{other:#?}"),
+    }
+}
+
+#[test]
+fn linux_begins_the_same_in_translated_code() {
+    boot(
+        "linux_begins_the_same_in_translated_code",
+        30_000_000,
+        Way::Jit,
+    );
+}
+
+#[test]
+#[ignore = "minutes; `cargo xtask soak` runs it"]
+fn linux_boots_the_same_in_translated_code() {
+    boot(
+        "linux_boots_the_same_in_translated_code",
+        300_000_000,
+        Way::Jit,
+    );
 }

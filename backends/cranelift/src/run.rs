@@ -44,8 +44,8 @@ pub struct Jit<G: Translate, C> {
     places: Places<G>,
     /// Instructions interpreted from one place before it is translated.
     warm: u32,
-    /// See [`Jit::eager`].
-    eager: bool,
+    /// See [`Jit::patient`].
+    patient: bool,
     /// Instructions that generated code left to the interpreter.
     handed_back: u64,
     bytes: Box<[u8; PAGE]>,
@@ -72,20 +72,28 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             generation: 0,
             places: Places::new(),
             warm: WARM,
-            eager: false,
+            patient: false,
             handed_back: 0,
             bytes: Box::new([0; PAGE]),
             counts: Counts::default(),
         }
     }
 
+    /// Waits for the compiler, and looks at no host clock: what runs in which form is
+    /// the same in every run. For tests and comparisons.
+    pub fn patient(self) -> Self {
+        Self {
+            patient: true,
+            ..self
+        }
+    }
+
     /// Translates all code before it is executed, and waits for it: slow, but whatever
-    /// can be is run as generated code. For tests.
+    /// can be is run as generated code. For tests and comparisons.
     pub fn eager(self) -> Self {
         Self {
             warm: 0,
-            eager: true,
-            ..self
+            ..self.patient()
         }
     }
 
@@ -104,7 +112,9 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     /// Exact: where it returns [`Exit::Budget`], `budget` instructions were attempted.
     pub fn run(&mut self, guest: &mut G, budget: u64) -> Exit {
         self.prepare(guest);
-        self.places.cool();
+        if !self.patient {
+            self.places.cool();
+        }
         // Also where something of ours panics: the compiler must not wait for us.
         let _inside = Inside(self.translator.shared().clone(), self.number);
         self.run_until_exit(guest, budget)
@@ -217,7 +227,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         };
         if let Some(only_kept) = self.places.is_warm(key, early, self.warm)
             && self.ask(guest, page, key, only_kept)
-            && self.eager
+            && self.patient
         {
             // It is looked for once more.
             return 0;
@@ -255,7 +265,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             region,
             only_kept,
         });
-        while self.eager && !self.translator.shared().code.is_idle() {
+        while self.patient && !self.translator.shared().code.is_idle() {
             // No generated code runs here: the compiler may begin another generation.
             self.renew();
             std::thread::yield_now();
