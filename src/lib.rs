@@ -10,4 +10,5 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod disk;
+pub mod explain;
 pub mod vm;

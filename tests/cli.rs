@@ -91,7 +91,7 @@ fn image() -> Vec<u8> {
 #[test]
 fn command_lines_that_make_no_sense() {
     let place = Place::new();
-    let cases: [(&str, &[&str]); 39] = [
+    let cases: [(&str, &[&str]); 41] = [
         ("", &["Usage: isoform"]),
         ("rum", &["'rum'", "run"]),
         ("run --nonsense", &["--nonsense"]),
@@ -130,6 +130,8 @@ fn command_lines_that_make_no_sense() {
         ("run debian:riscv64 --exec ls --serial stdio", &["--serial"]),
         ("run x.elf --mirror http://localhost", &["--mirror"]),
         ("completions tcsh", &["tcsh", "zsh"]),
+        ("explain", &["FILE|HEX"]),
+        ("explain 8082 --arch z80", &["z80", "riscv64"]),
         ("lockstep interp kvm x.elf", &["kvm", "jit:eager"]),
         ("lockstep interp", &["<B>"]),
         ("lockstep interp jit", &["FILE", "debian:riscv64"]),
@@ -309,6 +311,7 @@ fn help_is_for_80_columns() {
         "run -h",
         "images --help",
         "disasm --help",
+        "explain --help",
         "lockstep --help",
         "completions --help",
     ] {
@@ -383,6 +386,41 @@ fn disasm_lists_code() {
     place.fails("disasm text", 1, &["text", "no ELF file"]);
     place.fails("disasm missing", 1, &["missing"]);
     place.fails("disasm", 2, &["<FILE>"]);
+}
+
+#[test]
+fn explain_shows_what_code_becomes() {
+    let place = Place::new();
+    let file = rom("bench_crc.elf");
+    let file = file.to_str().expect("UTF-8");
+    let loops = place.run_words(&["explain", file, "--at", "crc"]);
+    let words = place.run("explain 00a28293 8082");
+    let always_traps = place.run("explain 0000");
+    if cfg!(target_arch = "x86_64") {
+        assert!(loops.out.contains("<crc>: translated\n"), "{}", loops.out);
+        assert!(loops.out.contains("with a loop"), "{}", loops.out);
+        // The guest's instruction, CLIF and host code in one place.
+        let after = words.out.split("00a28293  addi").nth(1);
+        let after = after.expect("the instruction is shown");
+        let row = after.lines().find(|l| l.contains("iadd"));
+        assert!(row.is_some_and(|r| r.len() > 45), "{}", words.out);
+        assert!(words.out.contains("jmp <dispatch>"), "{}", words.out);
+    }
+    for ran in [&loops, &words, &always_traps] {
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert!(!ran.out.contains('\x1b'), "no colours but on a terminal");
+        let wide = ran.out.lines().find(|l| l.chars().count() > 80);
+        assert_eq!(wide, None);
+    }
+    assert!(
+        always_traps.out.contains("interpreted"),
+        "{}",
+        always_traps.out
+    );
+    place.fails(&format!("explain {file} --at nowhere"), 1, &["nowhere"]);
+    place.fails(&format!("explain {file} --at 0x10"), 1, &["0x10"]);
+    place.fails("explain missing.elf", 1, &["missing.elf"]);
+    place.fails("explain 123", 1, &["123", "hexadecimal"]);
 }
 
 #[test]

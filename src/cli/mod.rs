@@ -7,6 +7,7 @@
 
 mod completions;
 mod disasm;
+mod explain;
 mod failure;
 mod guest;
 mod images;
@@ -55,6 +56,7 @@ enum Command {
     Run(Box<run::Args>),
     Images(images::Args),
     Disasm(disasm::Args),
+    Explain(explain::Args),
     Lockstep(Box<lockstep::Args>),
     Completions(completions::Args),
 }
@@ -80,6 +82,7 @@ pub fn main_with(words: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Run(args) => run::run(args, cli.verbose),
         Command::Images(args) => images::run(args),
         Command::Disasm(args) => disasm::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Lockstep(args) => lockstep::run(args, cli.verbose),
         Command::Completions(args) => completions::run(args),
     };

@@ -119,6 +119,23 @@ impl Name {
             _ => Name::Stub(name.index as u8),
         }
     }
+
+    /// What it is called, for people.
+    pub(crate) fn label(self) -> &'static str {
+        let Name::Stub(number) = self else {
+            return "unit";
+        };
+        match STUBS.get(usize::from(number)) {
+            Some(Stub::Enter) => "enter",
+            Some(Stub::Dispatch) => "dispatch",
+            Some(Stub::Resume) => "resume",
+            Some(Stub::Bail) => "bail",
+            Some(Stub::Memory) => "memory",
+            Some(Stub::Helper) => "helper",
+            Some(Stub::PureHelper) => "pure_helper",
+            None => "?",
+        }
+    }
 }
 
 /// The stubs that a function calls.

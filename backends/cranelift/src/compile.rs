@@ -11,7 +11,7 @@ use crate::object::{Object, Relocation};
 use crate::region::Region;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, Function};
-use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift_codegen::isa::{self, CallConv, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -48,7 +48,14 @@ pub(crate) struct Compiler<G: Translate> {
     guest: PhantomData<fn(&mut G)>,
 }
 
+/// This host, with all that its processor can do.
 fn target() -> Result<OwnedTargetIsa, TranslatorError> {
+    let builder = cranelift_native::builder();
+    target_of(builder.map_err(|e| TranslatorError::Host(e.to_string()))?)
+}
+
+/// A target, and how code for it is made.
+pub(crate) fn target_of(builder: isa::Builder) -> Result<OwnedTargetIsa, TranslatorError> {
     let unsupported = |reason: String| TranslatorError::Host(reason);
     let mut flags = settings::builder();
     let options = [
@@ -75,7 +82,6 @@ fn target() -> Result<OwnedTargetIsa, TranslatorError> {
             .set(name, value)
             .map_err(|e| unsupported(e.to_string()))?;
     }
-    let builder = cranelift_native::builder().map_err(|e| unsupported(e.to_string()))?;
     builder
         .finish(settings::Flags::new(flags))
         .map_err(|e| unsupported(e.to_string()))

@@ -8,12 +8,14 @@
 use crate::abi::{self, Abi, Purpose, scratch};
 use crate::call::{self, LAST};
 use crate::code::PAGE;
+use crate::explain;
 use crate::region::{Placed, Region};
 use crate::scan::Flow;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
-    AliasRegionData, Block, FuncRef, Function, InstBuilder, MemFlagsData as MemFlags, Value,
+    AliasRegionData, Block, FuncRef, Function, InstBuilder, MemFlagsData as MemFlags, SourceLoc,
+    Value,
 };
 use cranelift_frontend::{FunctionBuilder, Variable};
 use isoform_core::{Helper, MemOp, MemTy, Scratch, Size, Translate};
@@ -248,8 +250,10 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.dirty = dirty;
         self.fregs_marked = false;
         self.at = at;
+        self.b.set_srcloc(SourceLoc::default());
         for (done, placed) in (0..).zip(block) {
             (self.at, self.done) = (placed.at, done);
+            self.b.set_srcloc(explain::location(placed.at));
             (self.flow, self.operand) = (Flow::Next, None);
             let Ok(()) = G::execute(self, &placed.insn);
         }

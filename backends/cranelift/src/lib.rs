@@ -12,6 +12,7 @@
 //! * `abi`, `call`: how generated code calls and is called.
 //! * `compile`, `object`, `arena`, `link`, `code`: from CLIF to published code; `host`:
 //!   what of it depends on the host. `store`: code kept between runs.
+//! * [`explain`]: what becomes of a piece of code, for people to read.
 //!
 //! Generated code does the common case of each instruction: what faults, reaches a
 //! device or always traps is left to the interpreter, which executes that instruction
@@ -28,6 +29,7 @@ mod call;
 mod code;
 mod compile;
 mod emit;
+mod explain;
 mod host;
 mod jumps;
 mod link;
@@ -40,5 +42,6 @@ mod store;
 mod translator;
 mod warmth;
 
+pub use explain::{Clif, Explained, Explanation, Processor, Span, explain};
 pub use run::{Counts, Jit};
 pub use translator::{Translator, TranslatorError, TranslatorStats};

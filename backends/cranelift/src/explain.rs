@@ -1,0 +1,353 @@
+//! What becomes of a piece of guest code, for people to read: the region it is
+//! translated with, its CLIF, the host code. Nothing of it is run or kept.
+//!
+//! Each instruction of the emitter's carries the guest instruction that it is for, as a
+//! *source location*; Cranelift keeps these through all it does. What lies in a cold
+//! block gets a mark besides.
+
+use crate::TranslatorError;
+use crate::abi::Name;
+use crate::code::PAGE;
+use crate::compile::target_of;
+use crate::emit;
+use crate::region::{self, Region};
+use crate::scan::{Flow, scan};
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::flowgraph::ControlFlowGraph;
+use cranelift_codegen::ir::{Block, ExternalName, Function, Opcode, SourceLoc};
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::Configurable;
+use cranelift_codegen::{Context, FinalizedRelocTarget};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use isoform_core::Translate;
+use std::collections::HashSet;
+
+/// The processor that code is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processor {
+    /// This host's.
+    Host,
+    /// This host's architecture, as common processors have it: the same code on every
+    /// machine. On x86-64 level 3 of its psABI, with AVX2, BMI and FMA.
+    Common,
+}
+
+/// What x86-64-v3 has beyond the first processors.
+const X86_64_V3: [&str; 12] = [
+    "has_cmpxchg16b",
+    "has_sse3",
+    "has_ssse3",
+    "has_sse41",
+    "has_sse42",
+    "has_popcnt",
+    "has_avx",
+    "has_avx2",
+    "has_fma",
+    "has_bmi1",
+    "has_bmi2",
+    "has_lzcnt",
+];
+
+impl Processor {
+    fn target(self) -> Result<OwnedTargetIsa, TranslatorError> {
+        let wrong = |e: &dyn std::fmt::Display| TranslatorError::Host(e.to_string());
+        let infer = self == Processor::Host;
+        let builder = cranelift_native::builder_with_options(infer);
+        let mut builder = builder.map_err(|e| wrong(&e))?;
+        if self == Processor::Common && cfg!(target_arch = "x86_64") {
+            for feature in X86_64_V3 {
+                builder.enable(feature).map_err(|e| wrong(&e))?;
+            }
+        }
+        target_of(builder)
+    }
+}
+
+/// What becomes of code.
+#[derive(Debug)]
+pub enum Explained {
+    /// It stays interpreted, and why.
+    Interpreted(String),
+    /// It is translated.
+    Region(Box<Explanation>),
+}
+
+/// A region and its code. Guest instructions are named by their offsets in the page.
+#[derive(Debug)]
+pub struct Explanation {
+    /// Control can come back to one of its blocks without leaving it.
+    pub loops: bool,
+    /// Its blocks: where each begins, and how many instructions it has.
+    pub blocks: Vec<(u64, usize)>,
+    /// Its instructions, with their length in bytes.
+    pub insns: Vec<(u64, u64)>,
+    /// Integer registers that it keeps in variables, a bit each.
+    pub kept: u32,
+    /// What is compiled, after Cranelift's own rewriting of it, in its order.
+    pub clif: Vec<Clif>,
+    /// Host code.
+    pub code: Vec<u8>,
+    /// Which stretch of it belongs to what, in its order, without gaps.
+    pub spans: Vec<Span>,
+    /// Where the code names a stub (the end of the address), and which.
+    pub calls: Vec<(usize, &'static str)>,
+}
+
+/// A line of CLIF.
+#[derive(Debug)]
+pub struct Clif {
+    /// The guest instruction that it is for, if for one.
+    pub guest: Option<u64>,
+    /// It lies where control seldom comes.
+    pub cold: bool,
+    /// The line.
+    pub text: String,
+}
+
+/// A stretch of host code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Its first byte.
+    pub start: usize,
+    /// The byte behind its last.
+    pub end: usize,
+    /// The guest instruction that it is for, if for one.
+    pub guest: Option<u64>,
+    /// It lies where control seldom comes.
+    pub cold: bool,
+}
+
+/// The mark of what lies in a cold block.
+const COLD: u32 = 1 << 16;
+
+/// What an instruction of the emitter's is for: the guest's at offset `at` of its page.
+pub(crate) fn location(at: u64) -> SourceLoc {
+    SourceLoc::new(at as u32 + 1)
+}
+
+/// The reverse of [`location`], and whether it is marked as cold.
+fn place(location: SourceLoc) -> (Option<u64>, bool) {
+    if location.is_default() {
+        return (None, false);
+    }
+    let at = (location.bits() & !COLD).checked_sub(1);
+    (at.map(u64::from), location.bits() & COLD != 0)
+}
+
+/// What becomes of the code at offset `entry` of a page with this content, in the mode
+/// that the vCPU is in.
+///
+/// # Errors
+/// There is no translator for this host, or Cranelift does not take the code.
+pub fn explain<G: Translate>(
+    guest: &G,
+    bytes: &[u8; PAGE],
+    entry: u64,
+    processor: Processor,
+) -> Result<Explained, TranslatorError> {
+    let Some(region) = region::find(guest, bytes, entry) else {
+        return Ok(Explained::Interpreted(reason(guest, bytes, entry)));
+    };
+    let placed = || region.blocks.values().flatten();
+    let blocks = region.blocks.iter().map(|(at, block)| (*at, block.len()));
+    let mut explanation = Explanation {
+        loops: region.loops(),
+        blocks: blocks.collect(),
+        insns: placed().map(|p| (p.at, p.length)).collect(),
+        kept: placed().fold(0, |kept, p| kept | p.facts.reads | p.facts.writes) & !1,
+        clif: Vec::new(),
+        code: Vec::new(),
+        spans: Vec::new(),
+        calls: Vec::new(),
+    };
+    compile(guest, &region, processor, &mut explanation)?;
+    Ok(Explained::Region(Box::new(explanation)))
+}
+
+/// Why the code that begins there is no region.
+fn reason<G: Translate>(guest: &G, bytes: &[u8; PAGE], entry: u64) -> String {
+    let at = bytes.get(entry as usize..).unwrap_or_default();
+    let why = match guest.decode(at) {
+        None if at.len() < 4 => "it goes on in the next page, which may change by itself",
+        None => "there is no instruction",
+        Some(insn) if scan::<G>(guest.mode(), insn).flow == Flow::Interpret => {
+            "it always traps, or does in this mode"
+        }
+        Some(_) => "nothing can be translated from here",
+    };
+    why.to_owned()
+}
+
+fn compile<G: Translate>(
+    guest: &G,
+    region: &Region,
+    processor: Processor,
+    explanation: &mut Explanation,
+) -> Result<(), TranslatorError> {
+    let refused = |what: String| TranslatorError::Host(what);
+    let isa = processor.target()?;
+    let mut context = Context::for_function(emit::unit_function());
+    let mut builder = FunctionBuilderContext::new();
+    let mut b = FunctionBuilder::new(&mut context.func, &mut builder);
+    emit::region::<G>(&mut b, region, guest.mode());
+    b.finalize(isa.frontend_config());
+    mark_cold(&mut context.func);
+    let compiled = context.compile(&*isa, &mut ControlPlane::default());
+    let compiled = compiled.map_err(|e| refused(format!("{:?}", e.inner)))?;
+    explanation.code = compiled.buffer.data().to_vec();
+    explanation.spans = spans(
+        compiled.buffer.get_srclocs_sorted().iter().map(|span| {
+            let (guest, cold) = place(span.loc);
+            Span {
+                start: span.start as usize,
+                end: span.end as usize,
+                guest,
+                cold,
+            }
+        }),
+        explanation.code.len(),
+    );
+    let calls = compiled.buffer.relocs().iter();
+    let calls: Vec<_> = calls
+        .map(|reloc| (reloc.offset as usize + 4, reloc.target.clone()))
+        .collect();
+    explanation.calls = calls
+        .into_iter()
+        .map(|(at, target)| (at, stub_name(&context.func, &target)))
+        .collect();
+    explanation.clif = lines(&context.func);
+    Ok(())
+}
+
+fn stub_name(function: &Function, target: &FinalizedRelocTarget) -> &'static str {
+    let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = target else {
+        return "?";
+    };
+    Name::of(&function.params.user_named_funcs()[*name]).label()
+}
+
+/// Blocks that are marked as cold, and those that control reaches from such alone.
+fn cold_blocks(function: &Function) -> HashSet<Block> {
+    let ways = ControlFlowGraph::with_function(function);
+    let blocks = || function.layout.blocks();
+    let mut cold: HashSet<_> = blocks().filter(|b| function.layout.is_cold(*b)).collect();
+    loop {
+        let known = cold.len();
+        for block in blocks() {
+            let mut from = ways.pred_iter(block).peekable();
+            if from.peek().is_some() && from.all(|way| cold.contains(&way.block)) {
+                cold.insert(block);
+            }
+        }
+        if cold.len() == known {
+            return cold;
+        }
+    }
+}
+
+/// Marks what lies in cold blocks.
+fn mark_cold(function: &mut Function) {
+    for block in cold_blocks(function) {
+        let insts: Vec<_> = function.layout.block_insts(block).collect();
+        for inst in insts {
+            let location = function.srcloc(inst);
+            let bits = match location.is_default() {
+                true => 0,
+                false => location.bits(),
+            };
+            function.set_srcloc(inst, SourceLoc::new(bits | COLD));
+        }
+    }
+}
+
+/// Spans in their order, those between them filled in.
+fn spans(known: impl Iterator<Item = Span>, length: usize) -> Vec<Span> {
+    let mut all: Vec<Span> = Vec::new();
+    let nothing = |start, end, cold| Span {
+        start,
+        end,
+        guest: None,
+        cold,
+    };
+    let mut at = 0;
+    for span in known.filter(|span| span.start < span.end) {
+        if span.start > at {
+            let cold = all.last().is_some_and(|s| s.cold) && span.cold;
+            all.push(nothing(at, span.start, cold));
+        }
+        at = span.end;
+        all.push(span);
+    }
+    if at < length {
+        let cold = all.last().is_some_and(|s| s.cold);
+        all.push(nothing(at, length, cold));
+    }
+    all
+}
+
+/// The function's lines. Constants are told where they are used.
+fn lines(function: &Function) -> Vec<Clif> {
+    let colds = cold_blocks(function);
+    let is_constant = |inst| function.dfg.insts[inst].opcode() == Opcode::Iconst;
+    let mut lines = Vec::new();
+    for block in function.layout.blocks() {
+        let cold = colds.contains(&block);
+        let params = function.dfg.block_params(block).iter();
+        let params: Vec<_> = params.map(ToString::to_string).collect();
+        let head = match params.is_empty() {
+            true => format!("{block}:"),
+            false => format!("{block}({}):", params.join(", ")),
+        };
+        let insts = function.layout.block_insts(block);
+        let mut insts = insts.filter(|inst| !is_constant(*inst)).peekable();
+        // The head stands with the first of its instructions.
+        let first = insts.peek().map(|inst| place(function.srcloc(*inst)).0);
+        lines.push(Clif {
+            guest: first.flatten(),
+            cold,
+            text: head,
+        });
+        lines.extend(insts.map(|inst| Clif {
+            guest: place(function.srcloc(inst)).0,
+            cold,
+            text: format!("  {}", function.dfg.display_inst(inst)),
+        }));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_survive_as_locations() {
+        for at in [0, 2, 0xffe] {
+            assert_eq!(place(location(at)), (Some(at), false));
+            let marked = SourceLoc::new(location(at).bits() | COLD);
+            assert_eq!(place(marked), (Some(at), true));
+        }
+        assert_eq!(place(SourceLoc::default()), (None, false));
+        assert_eq!(place(SourceLoc::new(COLD)), (None, true));
+    }
+
+    #[test]
+    fn spans_leave_no_gaps() {
+        let span = |start, end, guest, cold| Span {
+            start,
+            end,
+            guest,
+            cold,
+        };
+        let known = [span(2, 4, Some(0), false), span(4, 4, Some(1), false)];
+        let known = known.into_iter().chain([span(6, 7, Some(2), true)]);
+        let expected = [
+            span(0, 2, None, false),
+            span(2, 4, Some(0), false),
+            span(4, 6, None, false),
+            span(6, 7, Some(2), true),
+            span(7, 9, None, true),
+        ];
+        assert_eq!(spans(known, 9), expected);
+    }
+}
