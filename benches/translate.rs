@@ -27,7 +27,7 @@ struct Eager {
 impl Eager {
     fn new(attention: Arc<Attention>) -> Self {
         let translator =
-            Translator::new(CODE_CACHE, [attention]).expect("a host with a translator");
+            Translator::new(CODE_CACHE, [attention], None).expect("a host with a translator");
         let translator = Arc::new(translator);
         let cold = Interp::new(CODE_CACHE);
         Self {

@@ -152,6 +152,8 @@ pub struct MachineConfig {
     pub timeout: Option<Duration>,
     /// Report at the end what the machine did.
     pub stats: bool,
+    /// Write names of translated code where perf looks for them.
+    pub perf_map: bool,
 }
 
 impl Default for MachineConfig {
@@ -175,6 +177,7 @@ impl Default for MachineConfig {
             reboot: true,
             timeout: None,
             stats: false,
+            perf_map: false,
         }
     }
 }

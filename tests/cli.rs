@@ -332,7 +332,7 @@ fn help_is_for_80_columns() {
 fn the_options_there_are() {
     let help = Place::new().run("run --help").out;
     let options = "--arch --memory --smp --kernel --initrd --append --bios --dtb --dump-dtb --drive \
-        --serial --machine --cpu --backend --code-cache --clock --exec --no-reboot --timeout --stats --mirror --verbose";
+        --serial --machine --cpu --backend --code-cache --clock --exec --no-reboot --timeout --stats --perf-map --mirror --verbose";
     for option in options.split_whitespace() {
         assert!(help.contains(option), "{option}");
     }
@@ -480,6 +480,51 @@ fn a_test_program_exits_with_its_verdict() {
         "{}",
         ran.err
     );
+}
+
+/// perf finds names by the number of the process.
+#[test]
+fn translated_code_has_names_for_perf() {
+    if !cfg!(target_arch = "x86_64") {
+        eprintln!("skipped: translated_code_has_names_for_perf: for x86-64 hosts");
+        return;
+    }
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("isoform"));
+    command.arg("run").arg(rom("bench_crc.elf"));
+    command.args([
+        "--backend",
+        "jit",
+        "--perf-map",
+        "--timeout",
+        "120",
+        "--stats",
+    ]);
+    command.stdin(std::process::Stdio::null());
+    command.stdout(std::process::Stdio::null());
+    let child = command.stderr(std::process::Stdio::piped()).spawn();
+    let child = child.expect("it starts");
+    let path = format!("/tmp/perf-{}.map", child.id());
+    let output = child.wait_with_output().expect("it ends");
+    let map = fs::read_to_string(&path).expect("the map is there");
+    fs::remove_file(&path).expect("it is ours");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{err}");
+    for line in map.lines() {
+        let mut words = line.splitn(3, ' ');
+        let mut number = || u64::from_str_radix(words.next().unwrap_or("?"), 16);
+        assert!(
+            number().is_ok() && number().is_ok_and(|size| size > 0),
+            "{line}"
+        );
+    }
+    assert!(map.contains(" isoform:dispatch\n"), "{map}");
+    assert!(
+        map.contains(" M:0x80000") && map.contains(" test_main+0x"),
+        "{map}"
+    );
+    for part in ["for want of a unit", "soft TLB: ", "bytes an instruction"] {
+        assert!(err.contains(part), "{part}: {err}");
+    }
 }
 
 #[test]

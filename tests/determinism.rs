@@ -28,7 +28,12 @@ struct Shown {
 }
 
 fn shown(ran: Ran) -> Shown {
-    let of_forms = ["  translated: ", "  interpreted: ", "translator: "];
+    let of_forms = [
+        "  translated: ",
+        "  interpreted: ",
+        "  soft TLB: ",
+        "translator: ",
+    ];
     let took = |line: &&str| {
         !line.contains(" instructions in ") && !of_forms.iter().any(|form| line.starts_with(form))
     };

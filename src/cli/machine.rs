@@ -78,6 +78,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         reboot: !args.no_reboot,
         timeout: args.timeout,
         stats: args.stats,
+        perf_map: args.perf_map,
     };
     let payload = Payload {
         firmware,

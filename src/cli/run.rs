@@ -60,6 +60,9 @@ pub(super) struct Args {
     /// Report at the end what the machine did
     #[arg(long, help_heading = RUN)]
     pub(super) stats: bool,
+    /// Name translated code for `perf report`, in /tmp/perf-PID.map
+    #[arg(long, help_heading = RUN)]
+    pub(super) perf_map: bool,
 }
 
 const RUN: &str = "The run";
@@ -72,11 +75,13 @@ impl Args {
             serial: None,
             dump_dtb: None,
             backend: BackendChoice::default(),
+            translation_cache: Some("off".into()),
             clock: ClockChoice::default(),
             exec: None,
             no_reboot: false,
             timeout: None,
             stats: false,
+            perf_map: false,
         }
     }
 }

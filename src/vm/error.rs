@@ -42,6 +42,14 @@ pub enum VmError {
         /// Why not.
         reason: String,
     },
+    /// The names for perf cannot be written.
+    #[error("--perf-map: cannot write {path}: {source}")]
+    PerfMap {
+        /// Where to.
+        path: String,
+        /// What the host said.
+        source: std::io::Error,
+    },
     /// The host has no thread or randomness to give.
     #[error("the host does not give what a machine needs")]
     Host(#[from] std::io::Error),

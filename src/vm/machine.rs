@@ -8,6 +8,7 @@ use super::event::{End, Event};
 use super::form;
 use super::hart::{Next, Runner};
 use super::insn::Agenda;
+use super::perf_map;
 use super::shared::{Bells, HartSlot, Nudge, Shared, Timers, lock};
 use super::watchdog::Watchdog;
 use super::wiring::{Time, connections, disks, entropy, free_slot, open_console, random};
@@ -137,6 +138,10 @@ impl Machine {
         });
         let _ = info.set((shared.clone(), board.bus.clone()));
         let translator = form::translator(&config, &board.lines)?;
+        if let Some(translator) = translator.as_ref().filter(|_| config.perf_map) {
+            let ram = Writer(board.ram()).ram();
+            perf_map::start(translator, payload, ram)?;
+        }
         let new_form = |id| new_form(translator.as_ref(), id, harts);
         let runners = harts_of(
             payload.start_mode(),

@@ -17,6 +17,7 @@ mod host;
 mod insn;
 pub mod lockstep;
 mod machine;
+mod perf_map;
 mod report;
 mod shared;
 mod watchdog;

@@ -4,8 +4,9 @@ use super::form::Form;
 use super::machine::Machine;
 use super::shared::{Shared, lock};
 use isoform_core::Saved;
-use isoform_cranelift::TranslatorStats;
+use isoform_cranelift::{Exits, TranslatorStats};
 use isoform_memory::Bus;
+use isoform_riscv::Hart;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::time::Duration;
@@ -94,6 +95,25 @@ fn forms(text: &mut String, form: &Form) {
             counts.entries,
             counts.bails
         );
+        let Exits {
+            budget,
+            interpret,
+            attention,
+            no_unit,
+            system,
+        } = counts.exits;
+        let _ = writeln!(
+            text,
+            "  translated: left {no_unit} times for want of a unit, {system} by system \
+             instructions, {interpret} for faults and devices, {attention} on request, \
+             {budget} near the end of a budget"
+        );
+        let _ = writeln!(
+            text,
+            "  interpreted: {} instructions ({:.1} %)",
+            counts.interpreted,
+            100.0 * counts.interpreted as f64 / total as f64
+        );
     }
     let _ = writeln!(
         text,
@@ -102,16 +122,31 @@ fn forms(text: &mut String, form: &Form) {
     );
 }
 
-/// What the translator did.
-fn translation(text: &mut String, done: TranslatorStats) {
+/// What the soft TLB did not have. It depends on the form: not each looks up the same.
+fn misses(text: &mut String, hart: &Hart) {
+    let [fetches, loads, stores] = hart.tlb_misses();
+    let each = 1000.0 / hart.state.icount.max(1) as f64;
     let _ = writeln!(
         text,
-        "translator: {} regions ({} kept from before) of {} instructions in {:.3} s, {} KiB of code, cache emptied {} times",
+        "  soft TLB: {fetches} fetches, {loads} loads, {stores} stores missed: {:.2} in 1000 \
+         instructions",
+        (fetches + loads + stores) as f64 * each
+    );
+}
+
+/// What the translator did, of a cache of so many bytes.
+fn translation(text: &mut String, done: TranslatorStats, cache: usize) {
+    let _ = writeln!(
+        text,
+        "translator: {} regions ({} kept from before) of {} instructions in {:.3} s, {} of {} KiB \
+         of code, {:.0} bytes an instruction, cache emptied {} times",
         done.units,
         done.kept,
         done.instructions,
         Duration::from_nanos(done.nanoseconds).as_secs_f64(),
         done.bytes >> 10,
+        cache >> 10,
+        done.bytes as f64 / done.instructions.max(1) as f64,
         done.generations
     );
 }
@@ -136,6 +171,7 @@ pub(super) fn statistics(machine: &Machine) -> String {
             hart.state.icount
         );
         forms(&mut text, &runner.form);
+        misses(&mut text, hart);
         for (n, name) in TRAPS {
             match hart.trap_counts().get(*n) {
                 Some(0) | None => {}
@@ -146,7 +182,7 @@ pub(super) fn statistics(machine: &Machine) -> String {
         }
     }
     if let Some(translator) = &machine.translator {
-        translation(&mut text, translator.stats());
+        translation(&mut text, translator.stats(), machine.config.code_cache);
     }
     text.push_str("devices:\n");
     devices(&mut text, &machine.board.bus);

@@ -17,6 +17,7 @@ use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use isoform_core::Translate;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Why a region has no code.
@@ -158,6 +159,20 @@ impl<G: Translate> Compiler<G> {
     /// Where code lies, to change it in.
     pub(crate) fn maps(&self) -> &Arc<Maps> {
         self.arena.maps()
+    }
+
+    /// The address behind the code made last.
+    pub(crate) fn end(&self) -> usize {
+        self.arena.next()
+    }
+
+    /// The stubs by name, and where they lie, where no unit was made yet.
+    pub(crate) fn stubs(&self) -> Vec<(&'static str, Range<usize>)> {
+        let ends = self.stubs.iter().skip(1).copied().chain([self.end()]);
+        let places = (0..).zip(self.stubs.iter().zip(ends));
+        places
+            .map(|(n, (start, end))| (Name::Stub(n).label(), *start..end))
+            .collect()
     }
 
     /// Bytes of code.

@@ -29,6 +29,7 @@ mod call;
 mod code;
 mod compile;
 mod emit;
+mod exits;
 mod explain;
 mod host;
 mod jumps;
@@ -42,6 +43,7 @@ mod store;
 mod translator;
 mod warmth;
 
+pub use exits::Exits;
 pub use explain::{Clif, Explained, Explanation, Processor, Span, explain};
 pub use run::{Counts, Jit};
-pub use translator::{Translator, TranslatorError, TranslatorStats};
+pub use translator::{Made, Translator, TranslatorError, TranslatorStats};

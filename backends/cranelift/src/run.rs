@@ -3,6 +3,7 @@
 
 use crate::call;
 use crate::code::{Found, Job, Key, PAGE};
+use crate::exits::{Exits, Left};
 use crate::jumps::{Entry, Jumps};
 use crate::region;
 use crate::translator::{Shared, Translator};
@@ -29,6 +30,8 @@ pub struct Counts {
     pub entries: u64,
     /// How often it left an instruction to the interpreter.
     pub bails: u64,
+    /// Why generated code was left.
+    pub exits: Exits,
 }
 
 /// A vCPU in translated form.
@@ -291,6 +294,11 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         self.handed_back = scratch.handed_back;
         guest.advance(told.wrapping_sub(after));
         self.counts.entries += 1;
+        self.counts.exits.note(&Left {
+            handed_back: self.handed_back,
+            asked: guest.attention().is_set(),
+            exits: guest.exits(),
+        });
         let done = left.wrapping_sub(after);
         self.counts.translated += done;
         done

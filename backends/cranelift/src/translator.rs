@@ -3,12 +3,13 @@
 use crate::code::{CodeCache, Job};
 use crate::compile::{Compiler, Refused, Unit};
 use crate::store::{self, Store};
-use isoform_core::{Attention, Translate};
+use isoform_core::{Attention, Guest, Translate};
 use rustix::time::{ClockId, clock_gettime};
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -51,6 +52,20 @@ pub struct TranslatorStats {
     pub generations: u64,
 }
 
+/// A unit that was made.
+#[derive(Debug, Clone)]
+pub struct Made<G: Guest> {
+    /// Guest-physical address at which it is entered.
+    pub gpa: u64,
+    /// The mode that it is for.
+    pub mode: G::Mode,
+    /// Where its host code lies. The place is used anew when the cache was full.
+    pub code: Range<usize>,
+}
+
+/// Somebody who is told of each unit that was made, on the compiler's thread.
+type Watch<G> = Box<dyn Fn(Made<G>) + Send + Sync>;
+
 #[derive(Default)]
 struct Counters {
     units: AtomicU64,
@@ -70,6 +85,9 @@ pub(crate) struct Shared<G: Translate> {
     pub(crate) has_kept: AtomicBool,
     /// Pages of guest memory of which copies may be kept.
     max_pages: usize,
+    watch: OnceLock<Watch<G>>,
+    /// Names and places of what units call.
+    stubs: Vec<(&'static str, Range<usize>)>,
     /// What is asked for is not wanted any more.
     ending: AtomicBool,
     counters: Counters,
@@ -99,6 +117,8 @@ impl<G: Translate> Translator<G> {
             enter: compiler.enter(),
             has_kept: AtomicBool::new(false),
             max_pages: (code_cache / PAGE_SHARE).max(1),
+            watch: OnceLock::new(),
+            stubs: compiler.stubs(),
             ending: AtomicBool::new(false),
             counters: Counters::default(),
         });
@@ -134,6 +154,17 @@ impl<G: Translate> Translator<G> {
             bytes: read(bytes),
             generations: read(generations),
         }
+    }
+
+    /// Has somebody told of each unit that is made from now on; only the first who asks.
+    pub fn watch(&self, watch: impl Fn(Made<G>) + Send + Sync + 'static) {
+        // Whoever came first stays.
+        let _ = self.shared.watch.set(Box::new(watch));
+    }
+
+    /// Names of what all units call, and where it lies.
+    pub fn stubs(&self) -> &[(&'static str, Range<usize>)] {
+        &self.shared.stubs
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<G>> {
@@ -172,7 +203,7 @@ struct Worker<'a, G: Translate> {
 }
 
 /// What became of a job.
-enum Made {
+enum Outcome {
     /// A unit, and whether it was kept from another run.
     Unit(Unit, bool),
     /// It is not kept, and nothing else was wanted.
@@ -219,7 +250,12 @@ impl<'a, G: Translate> Worker<'a, G> {
             false => Err(Refused::Full),
         };
         match made {
-            Ok(Made::Unit(unit, kept)) => {
+            Ok(Outcome::Unit(unit, kept)) => {
+                if let Some(watch) = self.shared.watch.get() {
+                    let (gpa, mode) = job.key;
+                    let code = unit.code..self.compiler.end();
+                    watch(Made { gpa, mode, code });
+                }
                 code.publish(job, unit);
                 counters.units.fetch_add(1, Ordering::Relaxed);
                 counters.kept.fetch_add(kept.into(), Ordering::Relaxed);
@@ -227,7 +263,7 @@ impl<'a, G: Translate> Worker<'a, G> {
                     .instructions
                     .fetch_add(instructions as u64, Ordering::Relaxed);
             }
-            Ok(Made::NotKept) => code.give_up(job.key),
+            Ok(Outcome::NotKept) => code.give_up(job.key),
             Err(Refused::Full) => {
                 // What is still warm will be asked for again.
                 code.begin_generation();
@@ -241,28 +277,28 @@ impl<'a, G: Translate> Worker<'a, G> {
         }
     }
 
-    fn make(&mut self, job: &Job<G>) -> Result<Made, Refused> {
+    fn make(&mut self, job: &Job<G>) -> Result<Outcome, Refused> {
         let mode = job.key.1;
         let Some(store) = &mut self.store else {
             let object = self.compiler.region(&job.region, mode)?;
-            return Ok(Made::Unit(self.compiler.place(object)?, false));
+            return Ok(Outcome::Unit(self.compiler.place(object)?, false));
         };
         let digest = store::digest::<G>(&job.region, mode);
         match store
             .find(&digest)
             .map(|object| self.compiler.place(object))
         {
-            Some(Ok(unit)) => return Ok(Made::Unit(unit, true)),
+            Some(Ok(unit)) => return Ok(Outcome::Unit(unit, true)),
             Some(Err(Refused::Full)) => return Err(Refused::Full),
             // What cannot be placed is made anew.
             Some(Err(Refused::Unsupported(_))) | None => {}
         }
         if job.only_kept {
-            return Ok(Made::NotKept);
+            return Ok(Outcome::NotKept);
         }
         let object = self.compiler.region(&job.region, mode)?;
         store.keep(digest, &object);
-        Ok(Made::Unit(self.compiler.place(object)?, false))
+        Ok(Outcome::Unit(self.compiler.place(object)?, false))
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Hart {
     pub(crate) unsettled: BTreeMap<u64, u64>,
     /// Exceptions and interrupts taken, by cause; interrupts from 32 on.
     pub(crate) trap_counts: [u64; 64],
+    /// Translations that the soft TLB did not have: of fetches, loads, stores.
+    pub(crate) tlb_misses: [u64; 3],
     /// What generated code keeps.
     pub(crate) scratch: Scratch,
     /// Changes of code pages ([`isoform_memory::CodePages::changes`]) as of the last
@@ -109,6 +111,7 @@ impl Hart {
             exit: None,
             unsettled: BTreeMap::new(),
             trap_counts: [0; 64],
+            tlb_misses: [0; 3],
             scratch: Scratch::default(),
             code_changes: 0,
         };
@@ -145,6 +148,13 @@ impl Hart {
     /// Pending interrupts and attention.
     pub fn lines(&self) -> &Arc<Lines> {
         &self.lines
+    }
+
+    /// Translations that the soft TLB did not have, of fetches, of loads and of stores,
+    /// atomics included. What it never has is among them: accesses to devices, and
+    /// stores to pages that hold code.
+    pub fn tlb_misses(&self) -> [u64; 3] {
+        self.tlb_misses
     }
 
     /// Exceptions taken by cause, and interrupts by number from 32 on.

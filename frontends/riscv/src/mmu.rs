@@ -126,6 +126,7 @@ impl Hart {
             len > 0 && va % PAGE + len <= PAGE,
             "accesses are split at pages"
         );
+        self.tlb_misses[access as usize] += 1;
         let privilege = match access {
             Access::Fetch => self.state.privilege,
             Access::Load | Access::Store => self.data_privilege(),

@@ -52,6 +52,7 @@ impl Saved for Hart {
             exit: _,
             // Statistics.
             trap_counts: _,
+            tlb_misses: _,
             scratch: _,
             code_changes: _,
         } = self;

@@ -387,6 +387,20 @@ pub fn labels(source: &Source) -> Result<Vec<(u64, String)>, LoadError> {
     Ok(labels)
 }
 
+/// As [`labels`], by the guest-physical address at which each is in RAM at these
+/// addresses once the file is loaded.
+///
+/// # Errors
+/// What is wrong with the file; it may be no program.
+pub fn loaded_labels(source: &Source, ram: &Range<u64>) -> Result<Vec<(u64, String)>, LoadError> {
+    let elf = Elf::read(source)?;
+    let slide = elf.slide(ram);
+    let loaded = |(address, name)| Some((elf.physical(address)?.wrapping_add(slide), name));
+    let mut labels: Vec<_> = labels(source)?.into_iter().filter_map(loaded).collect();
+    labels.sort();
+    Ok(labels)
+}
+
 /// A stretch of code in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Code {

@@ -1,0 +1,73 @@
+//! Why generated code was left, told from how things are when it has returned: the code
+//! itself does not say, and need not take the time to.
+
+/// How often generated code was left, by cause.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exits {
+    /// Too few instructions were left for the way ahead.
+    pub budget: u64,
+    /// The interpreter was to execute an instruction: a fault, a device.
+    pub interpret: u64,
+    /// Something was asked of the vCPU.
+    pub attention: u64,
+    /// There was no unit to go on with, or none that this vCPU had met.
+    pub no_unit: u64,
+    /// An instruction that is the run loop's to complete.
+    pub system: u64,
+}
+
+/// How things are when generated code has returned.
+pub(crate) struct Left {
+    /// Instructions that it left to the interpreter.
+    pub(crate) handed_back: u64,
+    /// The attention word is set.
+    pub(crate) asked: bool,
+    /// The vCPU is to exit.
+    pub(crate) exits: bool,
+}
+
+impl Exits {
+    /// Counts one.
+    pub(crate) fn note(&mut self, left: &Left) {
+        let count = match left {
+            Left { asked: true, .. } => &mut self.attention,
+            Left { exits: true, .. } => &mut self.system,
+            Left { handed_back: 0, .. } => &mut self.no_unit,
+            Left { handed_back: 1, .. } => &mut self.interpret,
+            _ => &mut self.budget,
+        };
+        *count += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_has_its_count() {
+        let mut exits = Exits::default();
+        let all = [
+            (12, false, false),
+            (1, false, false),
+            (5, true, false),
+            (0, false, false),
+            (0, false, true),
+        ];
+        for (handed_back, asked, exit) in all {
+            exits.note(&Left {
+                handed_back,
+                asked,
+                exits: exit,
+            });
+        }
+        let one_each = Exits {
+            budget: 1,
+            interpret: 1,
+            attention: 1,
+            no_unit: 1,
+            system: 1,
+        };
+        assert_eq!(exits, one_each);
+    }
+}
