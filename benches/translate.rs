@@ -50,7 +50,7 @@ impl Form for Eager {
 
 fn has_translator() -> bool {
     let attention = Arc::new(Attention::new());
-    let made = Translator::<Hart>::new(CODE_CACHE, [attention]);
+    let made = Translator::<Hart>::new(CODE_CACHE, [attention], None);
     if let Err(error) = &made {
         println!("skipped: translate: {error}");
     }
