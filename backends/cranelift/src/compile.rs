@@ -9,10 +9,10 @@ use crate::jumps::Entry;
 use crate::link::{self, Link};
 use crate::object::{Object, Relocation};
 use crate::region::Region;
+use crate::target::Target;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, Function};
-use cranelift_codegen::isa::{self, CallConv, OwnedTargetIsa};
-use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::isa::CallConv;
 use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use isoform_core::Translate;
@@ -39,7 +39,7 @@ pub(crate) struct Unit {
 
 /// A compiler with its arena.
 pub(crate) struct Compiler<G: Translate> {
-    isa: OwnedTargetIsa,
+    target: Target,
     context: Context,
     builder: FunctionBuilderContext,
     arena: Arena,
@@ -49,49 +49,10 @@ pub(crate) struct Compiler<G: Translate> {
     guest: PhantomData<fn(&mut G)>,
 }
 
-/// This host, with all that its processor can do.
-fn target() -> Result<OwnedTargetIsa, TranslatorError> {
-    let builder = cranelift_native::builder();
-    target_of(builder.map_err(|e| TranslatorError::Host(e.to_string()))?)
-}
-
-/// A target, and how code for it is made.
-pub(crate) fn target_of(builder: isa::Builder) -> Result<OwnedTargetIsa, TranslatorError> {
-    let unsupported = |reason: String| TranslatorError::Host(reason);
-    let mut flags = settings::builder();
-    let options = [
-        ("opt_level", "speed"),
-        // Units end by tail calls, which need them.
-        ("preserve_frame_pointers", "true"),
-        // No stack is walked, and none of it is large.
-        ("unwind_info", "false"),
-        ("enable_probestack", "false"),
-        // The guest's own code decides what it speculates about.
-        ("enable_heap_access_spectre_mitigation", "false"),
-        ("enable_table_access_spectre_mitigation", "false"),
-        (
-            "enable_verifier",
-            if cfg!(debug_assertions) {
-                "true"
-            } else {
-                "false"
-            },
-        ),
-    ];
-    for (name, value) in options {
-        flags
-            .set(name, value)
-            .map_err(|e| unsupported(e.to_string()))?;
-    }
-    builder
-        .finish(settings::Flags::new(flags))
-        .map_err(|e| unsupported(e.to_string()))
-}
-
 impl<G: Translate> Compiler<G> {
     /// A compiler whose code takes at most `size` bytes.
     pub(crate) fn new(size: usize) -> Result<Self, TranslatorError> {
-        let isa = target()?;
+        let target = Target::host()?;
         if !cfg!(target_arch = "x86_64") {
             // Code would have to be made visible to the other processors' fetches.
             let reason = "translated code is published on x86-64 hosts only";
@@ -99,7 +60,7 @@ impl<G: Translate> Compiler<G> {
         }
         let arena = Arena::new(size).map_err(TranslatorError::Memory)?;
         let mut this = Self {
-            isa,
+            target,
             context: Context::new(),
             builder: FunctionBuilderContext::new(),
             arena,
@@ -115,7 +76,7 @@ impl<G: Translate> Compiler<G> {
         let host = self.host_convention();
         for stub in STUBS {
             let fill = |b: &mut FunctionBuilder<'_>| abi::stub::<G>(b, stub, host);
-            let object = self.make(abi::stub_function(stub, host), fill);
+            let object = self.make(abi::stub_function(stub, host), None, fill);
             let made = object.and_then(|object| self.place(object));
             let made = made.map_err(|refused| match refused {
                 Refused::Full => TranslatorError::Host("the code cache is too small".into()),
@@ -128,7 +89,7 @@ impl<G: Translate> Compiler<G> {
     }
 
     fn host_convention(&self) -> CallConv {
-        self.isa.default_call_conv()
+        self.target.isa().default_call_conv()
     }
 
     /// The address of the stub that leads into a unit.
@@ -144,12 +105,13 @@ impl<G: Translate> Compiler<G> {
     /// What the code depends on beside what it is made from: the sources of this build,
     /// and the host's features.
     pub(crate) fn identity(&self) -> String {
-        let flags: Vec<_> = self.isa.isa_flags().iter().map(|f| f.to_string()).collect();
+        let isa = self.target.isa();
+        let flags: Vec<_> = isa.isa_flags().iter().map(|f| f.to_string()).collect();
         format!(
             "{} {} {} {} {:?} {:?}",
             env!("ISOFORM_SOURCES"),
             G::NAME,
-            self.isa.triple(),
+            isa.triple(),
             flags.join(" "),
             G::LAYOUT,
             size_of::<Entry>(),
@@ -187,7 +149,7 @@ impl<G: Translate> Compiler<G> {
 
     /// Compiles a region.
     pub(crate) fn region(&mut self, region: &Region, mode: G::Mode) -> Result<Object, Refused> {
-        self.make(emit::unit_function(), |b| {
+        self.make(emit::unit_function(), Some(region), |b| {
             emit::region::<G>(b, region, mode);
         })
     }
@@ -195,15 +157,20 @@ impl<G: Translate> Compiler<G> {
     fn make(
         &mut self,
         function: Function,
+        region: Option<&Region>,
         fill: impl FnOnce(&mut FunctionBuilder<'_>),
     ) -> Result<Object, Refused> {
         self.context.clear();
         self.context.func = function;
         let mut b = FunctionBuilder::new(&mut self.context.func, &mut self.builder);
         fill(&mut b);
-        b.finalize(self.isa.frontend_config());
+        let isa = match region {
+            Some(region) => self.target.for_region(region),
+            None => self.target.isa(),
+        };
+        b.finalize(isa.frontend_config());
         let mut control = ControlPlane::default();
-        if let Err(e) = self.context.compile(&*self.isa, &mut control) {
+        if let Err(e) = self.context.compile(isa, &mut control) {
             return Err(Refused::Unsupported(format!("{:?}", e.inner)));
         }
         let Some(compiled) = self.context.compiled_code() else {

@@ -45,6 +45,9 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     left: Variable,
     /// Instructions of the block before the current one.
     done: u64,
+    /// Where the region is left after a call that gave nothing, once there was one, by
+    /// [`Out`].
+    outs: [Option<Block>; 2],
     /// Registers are written to the state at once. That costs code without loops nothing,
     /// and makes all ways out of it short.
     through: bool,
@@ -59,6 +62,15 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     /// the target.
     pub(crate) flow: Flow,
     pub(crate) operand: Option<Value>,
+}
+
+/// How a region is left after a call that gave nothing.
+#[derive(Clone, Copy)]
+enum Out {
+    /// For the interpreter.
+    Bail,
+    /// For the handler of a trap.
+    Resume,
 }
 
 /// What is known of accesses: those of different kinds never meet.
@@ -136,6 +148,7 @@ pub(crate) fn region<G: Translate>(b: &mut FunctionBuilder<'_>, region: &Region,
         ahead: region.ahead(),
         left,
         done: 0,
+        outs: [None; 2],
         through: !region.loops(),
         dirty: 0,
         fregs_marked: false,
@@ -155,6 +168,7 @@ pub(crate) fn region<G: Translate>(b: &mut FunctionBuilder<'_>, region: &Region,
     for (at, block) in &region.blocks {
         emitter.block(*at, block, dirty.get(at).copied().unwrap_or(0));
     }
+    emitter.end_outs();
     emitter.b.seal_all_blocks();
 }
 
@@ -508,7 +522,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let left = self.b.use_var(self.left);
         let args = [self.guest, purpose, addr, a, left, self.page];
         self.b.ins().call(self.abi.memory, &args);
-        self.or_leave_by(self.abi.bail);
+        self.or_leave(Out::Bail);
         self.value()
     }
 
@@ -520,19 +534,40 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.ins().load(I64, self.kinds.own, self.guest, value)
     }
 
-    /// Where the last call gave nothing, the unit ends by this stub.
-    fn or_leave_by(&mut self, stub: FuncRef) {
-        let go_on = self.unless_given(|this| {
-            // The stub looks at nothing but the vCPU.
-            let args = [this.guest, this.page, this.page];
-            this.b.ins().return_call(stub, &args);
-        });
+    /// Where the last call gave nothing, the unit is left: the state is complete.
+    fn or_leave(&mut self, out: Out) {
+        let block = match self.outs[out as usize] {
+            Some(block) => block,
+            None => self.cold_block(),
+        };
+        self.outs[out as usize] = Some(block);
+        let status = self.status();
+        let go_on = self.b.create_block();
+        self.b.ins().brif(status, block, &[], go_on, &[]);
+        self.b.seal_block(go_on);
         self.b.switch_to_block(go_on);
     }
 
-    fn unless_given(&mut self, seldom: impl FnOnce(&mut Self)) -> Block {
+    /// The blocks that [`Emitter::or_leave`] leads to.
+    fn end_outs(&mut self) {
+        for (out, stub) in [(Out::Bail, self.abi.bail), (Out::Resume, self.abi.resume)] {
+            if let Some(block) = self.outs[out as usize] {
+                self.b.switch_to_block(block);
+                self.b.set_srcloc(SourceLoc::default());
+                // The stub looks at nothing but the vCPU.
+                let args = [self.guest, self.page, self.page];
+                self.b.ins().return_call(stub, &args);
+            }
+        }
+    }
+
+    fn status(&mut self) -> Value {
         let status = scratch::<G>(offset_of!(Scratch, status));
-        let status = self.b.ins().load(I64, self.kinds.own, self.guest, status);
+        self.b.ins().load(I64, self.kinds.own, self.guest, status)
+    }
+
+    fn unless_given(&mut self, seldom: impl FnOnce(&mut Self)) -> Block {
+        let status = self.status();
         self.unless(status, seldom)
     }
 
@@ -583,7 +618,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         }
         self.write_back(self.dirty);
         self.call(h, args, 0);
-        self.or_leave_by(self.abi.bail);
+        self.or_leave(Out::Bail);
         self.value()
     }
 
@@ -593,7 +628,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.write_back(self.dirty);
         self.dirty = 0;
         self.call(h, args, LAST);
-        self.or_leave_by(self.abi.resume);
+        self.or_leave(Out::Resume);
         self.value()
     }
 

@@ -8,14 +8,13 @@
 use crate::TranslatorError;
 use crate::abi::Name;
 use crate::code::PAGE;
-use crate::compile::target_of;
 use crate::emit;
 use crate::region::{self, Region};
 use crate::scan::{Flow, scan};
+use crate::target::Target;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{Block, ExternalName, Function, Opcode, SourceLoc};
-use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::Configurable;
 use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -49,7 +48,7 @@ const X86_64_V3: [&str; 12] = [
 ];
 
 impl Processor {
-    fn target(self) -> Result<OwnedTargetIsa, TranslatorError> {
+    fn target(self) -> Result<Target, TranslatorError> {
         let wrong = |e: &dyn std::fmt::Display| TranslatorError::Host(e.to_string());
         let infer = self == Processor::Host;
         let builder = cranelift_native::builder_with_options(infer);
@@ -59,7 +58,7 @@ impl Processor {
                 builder.enable(feature).map_err(|e| wrong(&e))?;
             }
         }
-        target_of(builder)
+        Target::of(&builder)
     }
 }
 
@@ -185,14 +184,15 @@ fn compile<G: Translate>(
     explanation: &mut Explanation,
 ) -> Result<(), TranslatorError> {
     let refused = |what: String| TranslatorError::Host(what);
-    let isa = processor.target()?;
+    let target = processor.target()?;
+    let isa = target.for_region(region);
     let mut context = Context::for_function(emit::unit_function());
     let mut builder = FunctionBuilderContext::new();
     let mut b = FunctionBuilder::new(&mut context.func, &mut builder);
     emit::region::<G>(&mut b, region, guest.mode());
     b.finalize(isa.frontend_config());
     mark_cold(&mut context.func);
-    let compiled = context.compile(&*isa, &mut ControlPlane::default());
+    let compiled = context.compile(isa, &mut ControlPlane::default());
     let compiled = compiled.map_err(|e| refused(format!("{:?}", e.inner)))?;
     explanation.code = compiled.buffer.data().to_vec();
     explanation.spans = spans(

@@ -10,7 +10,7 @@
 //! * `warmth`: when it is time to.
 //! * `ops`, `atomic`, `emit`: the vocabulary on CLIF values, and the code around it.
 //! * `abi`, `call`: how generated code calls and is called.
-//! * `compile`, `object`, `arena`, `link`, `code`: from CLIF to published code; `host`:
+//! * `target`, `compile`, `object`, `arena`, `link`, `code`: from CLIF to published code; `host`:
 //!   what of it depends on the host. `store`: code kept between runs.
 //! * [`explain`]: what becomes of a piece of code, for people to read.
 //!
@@ -40,6 +40,7 @@ mod region;
 mod run;
 mod scan;
 mod store;
+mod target;
 mod translator;
 mod warmth;
 

@@ -4,7 +4,7 @@ use crate::emit::Emitter;
 use crate::scan::{Flow, ends};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
-use cranelift_codegen::ir::{InstBuilder, Type, Value};
+use cranelift_codegen::ir::{InstBuilder, InstructionData, Opcode, Type, Value};
 use isoform_core::{AmoOp, Cond, FReg, Helper, MemTy, Ops, Order, Reg, Size, Translate};
 use isoform_core::{Guest, Width};
 use std::convert::Infallible;
@@ -36,6 +36,15 @@ impl<G: Translate> Emitter<'_, '_, G> {
             Width::W32 => self.b.ins().ireduce(I32, v),
             Width::W64 => v,
         }
+    }
+
+    /// Whether a value is the constant 0.
+    fn is_zero(&self, v: Value) -> bool {
+        let inst = self.b.func.dfg.value_def(v).inst();
+        inst.is_some_and(|inst| {
+            let data = self.b.func.dfg.insts[inst];
+            matches!(data, InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } if imm.bits() == 0)
+        })
     }
 
     /// The result of an operation as 64 bits: words are sign-extended.
@@ -133,8 +142,21 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
         v
     }
 
+    #[inline(never)]
+    fn add(&mut self, w: Width, a: Value, b: Value) -> Value {
+        // How registers are copied, and constants made.
+        if w == Width::W64 && self.is_zero(a) {
+            return b;
+        }
+        if w == Width::W64 && self.is_zero(b) {
+            return a;
+        }
+        let (a, b) = (self.narrow(w, a), self.narrow(w, b));
+        let sum = self.b.ins().iadd(a, b);
+        self.widen(w, sum)
+    }
+
     binary! {
-        add iadd;
         sub isub;
         mul imul;
         div sdiv;
