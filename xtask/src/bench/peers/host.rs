@@ -6,9 +6,14 @@ use std::process::Command;
 
 use crate::{process, roms};
 
-/// Prints versions, the host's CPU and its load.
-pub(super) fn describe(isoform: &Path) {
-    println!("{:<10} {} {}", "isoform", first(isoform), commit());
+/// Prints versions, the host's CPU and its load. The tree's commit is that of Isoform
+/// only where it was `built` of it.
+pub(super) fn describe(isoform: &Path, built: bool) {
+    let origin = match built {
+        true => commit(),
+        false => format!("({})", isoform.display()),
+    };
+    println!("{:<10} {} {origin}", "isoform", first(isoform));
     println!("{:<10} {}", "peer", first(Path::new(roms::QEMU)));
     println!("{:<10} {}, {} CPUs", "host", cpu(), cpus());
     println!("{:<10} {}", "load", load());

@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
             return Ok(());
         }
     };
-    host::describe(&isoform);
+    host::describe(&isoform, args.isoform.is_none());
     let mut bench = Bench {
         ours: Side::Isoform(isoform, Vec::new()),
         theirs: Side::Qemu(roms::qemu_cpu()?),
