@@ -6,6 +6,7 @@
 //!
 //! * [`ops`]: the vocabulary of semantics.
 //! * [`guest`]: what a backend needs to know about a guest's vCPU.
+//! * [`float`]: what floating-point helpers compute.
 //! * [`exit`]: why a vCPU returned to its run loop.
 //! * [`attention`]: how other threads get a running vCPU to stop.
 //! * [`device`], [`irq`], [`clock`]: the machine's side.
@@ -18,6 +19,7 @@ pub mod attention;
 pub mod clock;
 pub mod device;
 pub mod exit;
+pub mod float;
 pub mod guest;
 pub mod irq;
 pub mod ops;
@@ -28,6 +30,7 @@ pub use attention::{Attention, Requests};
 pub use clock::Clock;
 pub use device::{BusFault, Device};
 pub use exit::Exit;
+pub use float::{Float, FloatLayout, FloatOp, Rounding, SignOp};
 pub use guest::{Guest, PageId};
 pub use irq::{IrqLine, IrqSink};
 pub use ops::{AmoOp, Cond, FReg, Helper, Insn, MemTy, Ops, Order, Reg, Size, Width};

@@ -11,6 +11,7 @@
 //!   trap leaves the state of before the instruction.
 //! * What is long or rare is a [`Helper`]: a plain Rust function on the vCPU.
 
+use crate::float::Float;
 use crate::guest::Guest;
 
 /// An integer register of the guest, by its architectural number.
@@ -281,6 +282,9 @@ pub struct Helper<G: Guest> {
     pub call: fn(&mut G, [u64; 4]) -> Result<u64, G::Trap>,
     /// What it may do.
     pub effects: Effects,
+    /// What it computes, where that is a floating-point operation of IEEE 754. The
+    /// fourth argument is then the rounding mode of [`Ops::float`].
+    pub float: Option<Float>,
 }
 
 /// The vocabulary. See the [module documentation](self) for the rules.
@@ -328,6 +332,14 @@ pub trait Ops {
         reason = "`self` is the form of execution, not the value converted"
     )]
     fn from_bits(&mut self, v: Self::V) -> Self::F;
+    /// The low bits of `v`, a value of a narrower format, as it stands in a register of
+    /// a guest that sets all bits above it (NaN boxing).
+    fn boxed(&mut self, size: Size, v: Self::V) -> Self::F {
+        let above = self.imm(!size.truncate(!0));
+        let low = self.zext(size, v);
+        let boxed = self.or(low, above);
+        self.from_bits(boxed)
+    }
 
     // --- integer arithmetic
 
@@ -388,6 +400,16 @@ pub trait Ops {
     fn load(&mut self, addr: Self::V, ty: MemTy) -> Result<Self::V, Self::Exit>;
     /// Stores the low bytes of `v`.
     fn store(&mut self, addr: Self::V, size: Size, v: Self::V) -> Result<(), Self::Exit>;
+    /// Loads a floating-point value, a narrower one as by [`Ops::boxed`].
+    fn load_float(&mut self, addr: Self::V, size: Size) -> Result<Self::F, Self::Exit> {
+        let value = self.load(addr, MemTy::unsigned(size))?;
+        Ok(self.boxed(size, value))
+    }
+    /// Stores the low bytes of a floating-point value.
+    fn store_float(&mut self, addr: Self::V, size: Size, f: Self::F) -> Result<(), Self::Exit> {
+        let bits = self.bits(f);
+        self.store(addr, size, bits)
+    }
     /// Atomic read-modify-write of 4 or 8 bytes; the old value, sign-extended.
     fn amo(
         &mut self,

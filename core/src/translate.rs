@@ -6,6 +6,7 @@
 //! instruction may need, a device access or a fault among it, it leaves to the
 //! interpreter, which executes that instruction anew from a complete state.
 
+use crate::float::FloatLayout;
 use crate::guest::Guest;
 use crate::ops::{AmoOp, Helper, MemTy, Order, Size};
 
@@ -19,6 +20,9 @@ pub struct Layout {
     /// A word of 64 bits, and the bits that become one in it when a floating-point
     /// register is written.
     pub fregs_written: (usize, u64),
+    /// What floating-point operations depend on. [`Ops::boxed`](crate::Ops::boxed) says
+    /// how narrower values stand in registers.
+    pub float: FloatLayout,
     /// The program counter.
     pub pc: usize,
     /// The [`Scratch`].

@@ -19,6 +19,7 @@ macro_rules! pure {
             name: stringify!($name),
             call: |_, [$a, $b, _, _]| Ok($value),
             effects: Effects::NONE,
+            float: None,
         };
     )* };
 }
@@ -40,6 +41,7 @@ pub(crate) static CHECK_TARGET: Helper<Hart> = Helper {
         _ => Err(Trap::new(Cause::InstructionMisaligned, target)),
     },
     effects: Effects::TRAPS,
+    float: None,
 };
 
 /// `amocas.q`: address, number of rd, number of rs2 (Unpriv. "Zacas"). A pair that
@@ -63,6 +65,7 @@ pub(crate) static AMOCAS_Q: Helper<Hart> = Helper {
         registers: true,
         ..Effects::TRAPS
     },
+    float: None,
 };
 
 /// `pause`: a hart that spins lets others run (Unpriv. "Zihintpause"). How is the run
@@ -77,6 +80,7 @@ pub(crate) static PAUSE: Helper<Hart> = Helper {
         ends_unit: true,
         ..Effects::NONE
     },
+    float: None,
 };
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ macro_rules! helpers {
     ($( $(#[$doc:meta])* $name:ident = $function:path, $effects:expr; )*) => { $(
         $(#[$doc])*
         pub(crate) static $name: Helper<Hart> =
-            Helper { name: stringify!($name), call: $function, effects: $effects };
+            Helper { name: stringify!($name), call: $function, effects: $effects, float: None };
     )* };
 }
 

@@ -6,7 +6,8 @@ use crate::helpers;
 use crate::mmu::Access;
 use crate::state::{Reservation, State};
 use isoform_core::{
-    FetchLayout, Guest, Helper, Layout, MemOp, ReservationLayout, Scratch, TlbLayout, Translate,
+    FetchLayout, FloatLayout, Guest, Helper, Layout, MemOp, ReservationLayout, Rounding, Scratch,
+    TlbLayout, Translate,
 };
 use isoform_memory::Tlb;
 use std::mem::offset_of;
@@ -14,6 +15,16 @@ use std::mem::offset_of;
 const STATE: usize = offset_of!(Hart, state);
 const TLB: usize = offset_of!(Hart, tlb);
 const RESERVATION: usize = STATE + offset_of!(State, reservation);
+
+/// The `rm` field (Unpriv. 20.2).
+fn rounding(rm: u8) -> Rounding {
+    match rm {
+        0 => Rounding::NearestEven,
+        1 => Rounding::TowardZero,
+        7 => Rounding::Dynamic,
+        _ => Rounding::Other,
+    }
+}
 
 impl Translate for Hart {
     const LAYOUT: Layout = Layout {
@@ -24,6 +35,15 @@ impl Translate for Hart {
             STATE + offset_of!(State, mstatus),
             mstatus::FS | mstatus::SD,
         ),
+        // Unpriv. 20.2: NX is bit 0, frm bits 7:5, where 0 is RNE and 5 to 7 are
+        // reserved.
+        float: FloatLayout {
+            control: STATE + offset_of!(State, fcsr),
+            inexact: 1,
+            direction: 7 << 5,
+            reserved: 5 << 5,
+            rounding,
+        },
         pc: STATE + offset_of!(State, pc),
         scratch: offset_of!(Hart, scratch),
         reservation: ReservationLayout {

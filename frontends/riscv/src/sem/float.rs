@@ -4,7 +4,7 @@
 use super::{Done, Rv};
 use crate::format::Operands;
 use crate::fp;
-use isoform_core::{Helper, Insn, MemTy, Size};
+use isoform_core::{Helper, Insn, Size};
 
 /// With `mstatus.FS` Off every floating-point instruction is illegal (Priv. 3.1.6.6).
 macro_rules! require_fp {
@@ -22,9 +22,8 @@ macro_rules! memory {
         pub(crate) fn $load<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             require_fp!(o);
             let address = o.address(i);
-            let value = o.load(address, MemTy::unsigned(Size::$size))?;
-            let boxed = nan_box(o, Size::$size, value);
-            o.set_freg(i.frd(), boxed);
+            let value = o.load_float(address, Size::$size)?;
+            o.set_freg(i.frd(), value);
             Ok(())
         }
 
@@ -33,8 +32,7 @@ macro_rules! memory {
         pub(crate) fn $store<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             require_fp!(o);
             let (address, value) = (o.address(i), o.freg(i.frs2_s()));
-            let bits = o.bits(value);
-            o.store(address, Size::$size, bits)
+            o.store_float(address, Size::$size, value)
         }
     )* };
 }
@@ -43,15 +41,6 @@ memory! {
     flh fsh B2;
     flw fsw B4;
     fld fsd B8;
-}
-
-/// A narrower value stands in a register with all upper bits set (Unpriv. 21.2).
-#[inline(always)]
-fn nan_box<O: Rv>(o: &mut O, size: Size, v: O::V) -> O::F {
-    let upper = o.imm(!size.truncate(!0));
-    let low = o.zext(size, v);
-    let boxed = o.or(low, upper);
-    o.from_bits(boxed)
 }
 
 /// The first `count` floating-point operands. Registers that are none must not be
@@ -260,7 +249,7 @@ macro_rules! moves {
         pub(crate) fn $to_f<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
             require_fp!(o);
             let bits = o.rs1(i);
-            let boxed = nan_box(o, Size::$size, bits);
+            let boxed = o.boxed(Size::$size, bits);
             o.set_freg(i.frd(), boxed);
             Ok(())
         }
