@@ -319,6 +319,10 @@ mod tests {
         let facts = Facts {
             reads: 0,
             writes: 0,
+            float_reads: 0,
+            float_writes: 0,
+            computes: false,
+            calls: false,
             flow: Flow::Next,
         };
         let placed = Placed {

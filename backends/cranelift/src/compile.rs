@@ -149,8 +149,9 @@ impl<G: Translate> Compiler<G> {
 
     /// Compiles a region.
     pub(crate) fn region(&mut self, region: &Region, mode: G::Mode) -> Result<Object, Refused> {
+        let host = self.target.floats();
         self.make(emit::unit_function(), Some(region), |b| {
-            emit::region::<G>(b, region, mode);
+            emit::region::<G>(b, region, mode, host);
         })
     }
 

@@ -9,8 +9,9 @@ use crate::abi::{self, Abi, Purpose, scratch};
 use crate::call::{self, LAST};
 use crate::code::PAGE;
 use crate::explain;
+use crate::float::{FloatRegs, Host};
 use crate::region::{Placed, Region};
-use crate::scan::Flow;
+use crate::scan::{Facts, Flow};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
@@ -31,7 +32,8 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     pub(crate) mode: G::Mode,
     abi: Abi,
     pub(crate) kinds: Kinds,
-    region: &'a Region,
+    pub(crate) host: Host,
+    pub(crate) region: &'a Region,
     /// The code of each of the region's blocks.
     blocks: BTreeMap<u64, Block>,
     /// The vCPU.
@@ -39,6 +41,7 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     /// Virtual address of the page.
     page: Value,
     regs: [Option<Variable>; REGS],
+    pub(crate) floats: FloatRegs,
     /// Instructions on the longest way ahead of each block ([`Region::ahead`]).
     ahead: BTreeMap<u64, i64>,
     /// Instructions left at the start of the current block.
@@ -50,11 +53,9 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     outs: [Option<Block>; 2],
     /// Registers are written to the state at once. That costs code without loops nothing,
     /// and makes all ways out of it short.
-    through: bool,
+    pub(crate) through: bool,
     /// Registers that may differ from the state, a bit each.
     dirty: u32,
-    /// The state knows that this block writes floating-point registers.
-    fregs_marked: bool,
     /// Offsets of the current instruction and of the next.
     pub(crate) at: u64,
     pub(crate) next: u64,
@@ -81,7 +82,7 @@ pub(crate) struct Kinds {
     /// To the soft TLB.
     table: MemFlags,
     /// To guest RAM.
-    ram: MemFlags,
+    pub(crate) ram: MemFlags,
 }
 
 impl Kinds {
@@ -102,13 +103,13 @@ impl Kinds {
 }
 
 /// Registers that may be dirty at the start of each block: the union over all ways to
-/// get there.
-fn dirty_at_start(region: &Region) -> BTreeMap<u64, u32> {
+/// get there. `writes` gives those that an instruction writes.
+fn dirty_at_start(region: &Region, writes: fn(&Facts) -> u32) -> BTreeMap<u64, u32> {
     let mut dirty: BTreeMap<u64, u32> = region.blocks.keys().map(|at| (*at, 0)).collect();
     let mut changed = true;
     while std::mem::take(&mut changed) {
         for (at, block) in &region.blocks {
-            let written = block.iter().fold(0, |all, p| all | p.facts.writes);
+            let written = block.iter().fold(0, |all, p| all | writes(&p.facts));
             let out = dirty[at] | written;
             for target in block.last().into_iter().flat_map(Placed::successors) {
                 if let Some(known) = dirty.get_mut(&target) {
@@ -122,7 +123,12 @@ fn dirty_at_start(region: &Region) -> BTreeMap<u64, u32> {
 }
 
 /// Fills `function`, which has the signature of a unit, with the code of a region.
-pub(crate) fn region<G: Translate>(b: &mut FunctionBuilder<'_>, region: &Region, mode: G::Mode) {
+pub(crate) fn region<G: Translate>(
+    b: &mut FunctionBuilder<'_>,
+    region: &Region,
+    mode: G::Mode,
+    host: Host,
+) {
     let abi = Abi::import(b.func);
     let kinds = Kinds::new(b.func);
     let entry = b.create_block();
@@ -140,18 +146,19 @@ pub(crate) fn region<G: Translate>(b: &mut FunctionBuilder<'_>, region: &Region,
         mode,
         abi,
         kinds,
+        host,
         region,
         blocks,
         guest,
         page,
         regs: [None; REGS],
+        floats: FloatRegs::default(),
         ahead: region.ahead(),
         left,
         done: 0,
         outs: [None; 2],
         through: !region.loops(),
         dirty: 0,
-        fregs_marked: false,
         at: region.entry,
         next: region.entry,
         flow: Flow::Next,
@@ -159,13 +166,17 @@ pub(crate) fn region<G: Translate>(b: &mut FunctionBuilder<'_>, region: &Region,
     };
     emitter.require_budget(region.entry);
     emitter.load_registers();
+    emitter.load_floats();
+    emitter.require_valid_mode(granted);
     let first = emitter.blocks[&region.entry];
     emitter.b.ins().jump(first, &[]);
-    let dirty = match emitter.through {
+    let dirty = |writes| match emitter.through {
         true => BTreeMap::new(),
-        false => dirty_at_start(region),
+        false => dirty_at_start(region, writes),
     };
+    let (dirty, floats) = (dirty(|f| f.writes), dirty(|f| f.float_writes));
     for (at, block) in &region.blocks {
+        emitter.begin_floats(floats.get(at).copied().unwrap_or(0));
         emitter.block(*at, block, dirty.get(at).copied().unwrap_or(0));
     }
     emitter.end_outs();
@@ -191,10 +202,6 @@ impl<G: Translate> Emitter<'_, '_, G> {
         (G::LAYOUT.regs + 8 * r) as i32
     }
 
-    fn freg_offset(&self, r: u8) -> i32 {
-        (G::LAYOUT.fregs + 8 * usize::from(r & 31)) as i32
-    }
-
     pub(crate) fn read(&mut self, r: u8) -> Value {
         match self.regs[usize::from(r & 31)] {
             Some(variable) => self.b.use_var(variable),
@@ -215,31 +222,9 @@ impl<G: Translate> Emitter<'_, '_, G> {
         }
     }
 
-    /// Floating-point registers stay in the state: what computes on them is a call.
-    pub(crate) fn read_float(&mut self, r: u8) -> Value {
-        let offset = self.freg_offset(r);
-        self.b.ins().load(I64, self.kinds.own, self.guest, offset)
-    }
-
-    pub(crate) fn write_float(&mut self, r: u8, v: Value) {
-        let offset = self.freg_offset(r);
-        self.b.ins().store(self.kinds.own, v, self.guest, offset);
-        if !std::mem::replace(&mut self.fregs_marked, true) {
-            let (word, bits) = G::LAYOUT.fregs_written;
-            let old = self
-                .b
-                .ins()
-                .load(I64, self.kinds.own, self.guest, word as i32);
-            let bits = self.b.ins().iconst(I64, bits as i64);
-            let new = self.b.ins().bor(old, bits);
-            self.b
-                .ins()
-                .store(self.kinds.own, new, self.guest, word as i32);
-        }
-    }
-
     /// Makes the state's registers complete.
     fn write_back(&mut self, dirty: u32) {
+        self.write_back_floats();
         for r in (1..REGS).filter(|r| dirty >> r & 1 != 0) {
             if let Some(variable) = self.regs[r] {
                 let value = self.b.use_var(variable);
@@ -262,7 +247,6 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let start = self.blocks[&at];
         self.b.switch_to_block(start);
         self.dirty = dirty;
-        self.fregs_marked = false;
         self.at = at;
         self.b.set_srcloc(SourceLoc::default());
         for (done, placed) in (0..).zip(block) {
@@ -299,7 +283,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
 
     /// Does something seldom where `c` is not 0, which leaves the region; gives the
     /// block to go on in otherwise.
-    fn unless(&mut self, c: Value, seldom: impl FnOnce(&mut Self)) -> Block {
+    pub(crate) fn unless(&mut self, c: Value, seldom: impl FnOnce(&mut Self)) -> Block {
         let (cold, go_on) = (self.cold_block(), self.b.create_block());
         self.b.ins().brif(c, cold, &[], go_on, &[]);
         self.b.seal_block(cold);
@@ -314,6 +298,12 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let count = self.b.ins().iconst(I64, instructions);
         let place = scratch::<G>(offset_of!(Scratch, handed_back));
         self.b.ins().store(self.kinds.own, count, self.guest, place);
+    }
+
+    /// Leaves for the interpreter, which executes the instruction at an offset.
+    pub(crate) fn interpret_from(&mut self, at: u64, left: Value) {
+        self.hand_back(1);
+        self.leave_at(at, left);
     }
 
     /// Returns to the run loop, which goes on at an offset.
@@ -443,7 +433,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
 
     /// As [`Emitter::fast_or_slow`], for accesses that may be misaligned: they hit where
     /// they lie in one page.
-    fn hit(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
+    pub(crate) fn hit(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
         let (entry, found) = self.look_up(addr, tag);
         let distance = self.b.ins().bxor(addr, found);
         let room = 4096 - size.bytes() as i64;
@@ -594,20 +584,25 @@ impl<G: Translate> Emitter<'_, '_, G> {
     /// A helper that neither looks at the program counter nor at counts, and changes
     /// nothing where it traps.
     pub(crate) fn call_pure(&mut self, h: &'static Helper<G>, args: [Value; 4]) -> Value {
+        let value = self.call_untrapped(h, args);
+        if h.effects.traps {
+            let go_on = self.unless_given(|this| {
+                let left = this.b.use_var(this.left);
+                let left = this.b.ins().iadd_imm_s(left, -(this.done as i64));
+                this.interpret_from(this.at, left);
+            });
+            self.b.switch_to_block(go_on);
+        }
+        value
+    }
+
+    /// The same where it is known not to trap.
+    pub(crate) fn call_untrapped(&mut self, h: &'static Helper<G>, args: [Value; 4]) -> Value {
         self.pass(&args);
         let number = self.number(h);
         let number = self.b.ins().iconst(I64, number as i64);
         let args = [self.guest, number];
         self.b.ins().call(self.abi.pure_helper, &args);
-        if h.effects.traps {
-            let go_on = self.unless_given(|this| {
-                this.hand_back(1);
-                let left = this.b.use_var(this.left);
-                let left = this.b.ins().iadd_imm_s(left, -(this.done as i64));
-                this.leave_at(this.at, left);
-            });
-            self.b.switch_to_block(go_on);
-        }
         self.value()
     }
 
@@ -619,6 +614,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.write_back(self.dirty);
         self.call(h, args, 0);
         self.or_leave(Out::Bail);
+        self.look_whether_ready();
         self.value()
     }
 
@@ -626,7 +622,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     /// the handler.
     pub(crate) fn call_last(&mut self, h: &'static Helper<G>, args: [Value; 4]) -> Value {
         self.write_back(self.dirty);
-        self.dirty = 0;
+        (self.dirty, self.floats.dirty) = (0, 0);
         self.call(h, args, LAST);
         self.or_leave(Out::Resume);
         self.value()

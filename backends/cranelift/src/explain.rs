@@ -189,7 +189,7 @@ fn compile<G: Translate>(
     let mut context = Context::for_function(emit::unit_function());
     let mut builder = FunctionBuilderContext::new();
     let mut b = FunctionBuilder::new(&mut context.func, &mut builder);
-    emit::region::<G>(&mut b, region, guest.mode());
+    emit::region::<G>(&mut b, region, guest.mode(), target.floats());
     b.finalize(isa.frontend_config());
     mark_cold(&mut context.func);
     let compiled = context.compile(isa, &mut ControlPlane::default());

@@ -9,6 +9,7 @@
 //! * `scan`, `region`: what instructions do, and which are translated together.
 //! * `warmth`: when it is time to.
 //! * `ops`, `atomic`, `emit`: the vocabulary on CLIF values, and the code around it.
+//! * `float`: floating point inline.
 //! * `abi`, `call`: how generated code calls and is called.
 //! * `target`, `compile`, `object`, `arena`, `link`, `code`: from CLIF to published code; `host`:
 //!   what of it depends on the host. `store`: code kept between runs.
@@ -31,6 +32,7 @@ mod compile;
 mod emit;
 mod exits;
 mod explain;
+mod float;
 mod host;
 mod jumps;
 mod link;

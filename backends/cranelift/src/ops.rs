@@ -39,7 +39,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     }
 
     /// Whether a value is the constant 0.
-    fn is_zero(&self, v: Value) -> bool {
+    fn is_constant_zero(&self, v: Value) -> bool {
         let inst = self.b.func.dfg.value_def(v).inst();
         inst.is_some_and(|inst| {
             let data = self.b.func.dfg.insts[inst];
@@ -93,7 +93,7 @@ macro_rules! counts {
 impl<G: Translate> Ops for Emitter<'_, '_, G> {
     type Guest = G;
     type V = Value;
-    /// The bits, as an integer.
+    /// In one of the types that `float::values` names.
     type F = Value;
     type Exit = Infallible;
 
@@ -135,7 +135,20 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
     }
 
     fn bits(&mut self, f: Value) -> Value {
-        f
+        self.as_bits(f)
+    }
+
+    fn boxed(&mut self, size: Size, v: Value) -> Value {
+        self.box_float(size, v)
+    }
+
+    fn load_float(&mut self, addr: Value, size: Size) -> Result<Value, Infallible> {
+        Ok(self.load_float_inline(addr, size))
+    }
+
+    fn store_float(&mut self, addr: Value, size: Size, f: Value) -> Result<(), Infallible> {
+        self.store_float_inline(addr, size, f);
+        Ok(())
     }
 
     fn from_bits(&mut self, v: Value) -> Value {
@@ -145,10 +158,10 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
     #[inline(never)]
     fn add(&mut self, w: Width, a: Value, b: Value) -> Value {
         // How registers are copied, and constants made.
-        if w == Width::W64 && self.is_zero(a) {
+        if w == Width::W64 && self.is_constant_zero(a) {
             return b;
         }
-        if w == Width::W64 && self.is_zero(b) {
+        if w == Width::W64 && self.is_constant_zero(b) {
             return a;
         }
         let (a, b) = (self.narrow(w, a), self.narrow(w, b));
@@ -294,10 +307,9 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
     fn float(
         &mut self,
         fp: &'static Helper<G>,
-        [a, b, c]: [Value; 3],
+        args: [Value; 3],
         rm: u8,
     ) -> Result<Value, Infallible> {
-        let rm = self.imm(rm.into());
-        Ok(self.call_pure(fp, [a, b, c, rm]))
+        Ok(self.compute(fp, args, rm))
     }
 }

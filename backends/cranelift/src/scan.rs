@@ -30,6 +30,14 @@ pub(crate) struct Facts {
     pub(crate) reads: u32,
     /// Integer registers written, a bit each. Never bit 0.
     pub(crate) writes: u32,
+    /// Floating-point registers read, a bit each.
+    pub(crate) float_reads: u32,
+    /// Floating-point registers written, a bit each.
+    pub(crate) float_writes: u32,
+    /// Whether it computes on floating-point values.
+    pub(crate) computes: bool,
+    /// Whether it calls what may change more than registers, and goes on.
+    pub(crate) calls: bool,
     /// Where control goes.
     pub(crate) flow: Flow,
 }
@@ -41,6 +49,10 @@ pub(crate) fn scan<G: Guest>(mode: G::Mode, insn: Insn) -> Facts {
         facts: Facts {
             reads: 0,
             writes: 0,
+            float_reads: 0,
+            float_writes: 0,
+            computes: false,
+            calls: false,
             flow: Flow::Next,
         },
     };
@@ -87,13 +99,19 @@ impl<G: Guest> Ops for Scan<G> {
         self.facts.writes |= 1 << (r.0 & 31) & !1;
     }
 
+    fn freg(&mut self, r: FReg) {
+        self.facts.float_reads |= 1 << (r.0 & 31);
+    }
+
+    fn set_freg(&mut self, r: FReg, (): ()) {
+        self.facts.float_writes |= 1 << (r.0 & 31);
+    }
+
     silent! {
         length(bytes: u64) -> () = ();
         imm(value: u64) -> () = ();
         pc_rel(offset: i64) -> () = ();
         next_pc() -> () = ();
-        freg(r: FReg) -> () = ();
-        set_freg(r: FReg, v: ()) -> () = ();
         bits(f: ()) -> () = ();
         from_bits(v: ()) -> () = ();
         add(w: Width, a: (), b: ()) -> () = ();
@@ -153,10 +171,12 @@ impl<G: Guest> Ops for Scan<G> {
         if ends(&h.effects) {
             self.facts.flow = Flow::Leave;
         }
+        self.facts.calls |= h.effects != Effects::NONE;
         Ok(())
     }
 
     fn float(&mut self, _: &'static Helper<G>, _: [(); 3], _: u8) -> Result<(), Infallible> {
+        self.facts.computes = true;
         Ok(())
     }
 }

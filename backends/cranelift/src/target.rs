@@ -1,6 +1,7 @@
 //! What code is made for, and with how much effort.
 
 use crate::TranslatorError;
+use crate::float::Host;
 use crate::region::Region;
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -38,6 +39,19 @@ impl Target {
     /// What is the same for all code.
     pub(crate) fn isa(&self) -> &dyn TargetIsa {
         &*self.thorough
+    }
+
+    /// What it has for floating point. x86-64 alone may lack any of it.
+    pub(crate) fn floats(&self) -> Host {
+        let flags = self.isa().isa_flags();
+        let has = |name: &str| {
+            let flag = flags.iter().find(|flag| flag.name == name);
+            flag.is_none_or(|flag| flag.as_bool() == Some(true))
+        };
+        Host {
+            fma: has("has_fma") && has("has_avx"),
+            round: has("has_sse41"),
+        }
     }
 
     /// How a region's code is made.
