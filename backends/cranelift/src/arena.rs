@@ -1,8 +1,13 @@
-//! Memory for generated code: one memfd, mapped twice, writable at one place and
-//! executable at the other, so that no page is ever both (W^X).
+//! Memory for generated code, mapped twice: writable at one place and executable at the
+//! other, so that no page is ever both (W^X).
+//!
+//! It is shared memory without a file: perf takes code in a file, a memfd too, for the
+//! file's, and would not look for our names of it.
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use rustix::mm::{
+    Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mprotect,
+    mremap, munmap,
+};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,11 +36,10 @@ pub(crate) struct Maps {
 
 impl Maps {
     fn new(size: usize) -> std::io::Result<Self> {
-        let fd = memfd_create("isoform-code", MemfdFlags::CLOEXEC)?;
-        ftruncate(&fd, size as u64)?;
+        let writable = Mapping::writable(size)?;
         Ok(Self {
-            writable: Mapping::new(&fd, size, ProtFlags::READ | ProtFlags::WRITE)?,
-            executable: Mapping::new(&fd, size, ProtFlags::READ | ProtFlags::EXEC)?,
+            executable: writable.executable()?,
+            writable,
         })
     }
 
@@ -92,10 +96,37 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    fn new(fd: &impl std::os::fd::AsFd, size: usize, prot: ProtFlags) -> rustix::io::Result<Self> {
+    /// Fresh memory, to write to. It costs nothing until it is used.
+    fn writable(size: usize) -> rustix::io::Result<Self> {
+        let (prot, flags) = (
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::SHARED | MapFlags::NORESERVE,
+        );
         // SAFETY: a fresh mapping at an address of the kernel's choice.
         #[expect(unsafe_code, reason = "mmap is unsafe by nature")]
-        let start = unsafe { mmap(std::ptr::null_mut(), size, prot, MapFlags::SHARED, fd, 0)? };
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), size, prot, flags)? };
+        Self::at(start, size)
+    }
+
+    /// The same memory at another place, to execute.
+    fn executable(&self) -> rustix::io::Result<Self> {
+        // SAFETY: of a shared mapping nothing is moved, it is made once more (mremap(2),
+        // where the old size is 0), at an address of the kernel's choice.
+        #[expect(unsafe_code, reason = "mremap is unsafe by nature")]
+        let start = unsafe {
+            let flags = MremapFlags::MAYMOVE;
+            mremap(self.start.as_ptr().cast(), 0, self.size, flags)?
+        };
+        let this = Self::at(start, self.size)?;
+        // SAFETY: the mapping was just made, and nobody knows of it.
+        #[expect(unsafe_code, reason = "mprotect is unsafe by nature")]
+        unsafe {
+            mprotect(start, self.size, MprotectFlags::READ | MprotectFlags::EXEC)?;
+        }
+        Ok(this)
+    }
+
+    fn at(start: *mut std::ffi::c_void, size: usize) -> rustix::io::Result<Self> {
         let start = NonNull::new(start.cast()).ok_or(rustix::io::Errno::NOMEM)?;
         Ok(Self { start, size })
     }
@@ -163,8 +194,8 @@ impl Arena {
         if complete < self.released + RELEASE {
             return;
         }
-        // SAFETY: whole pages within the mapping. It is shared: the content stays in the
-        // memfd, and is there again at the next write.
+        // SAFETY: whole pages within the mapping. It is shared: the content stays where
+        // it is, and is there again at the next write.
         #[expect(unsafe_code, reason = "madvise is unsafe by nature")]
         let released = unsafe {
             let start = self.maps.writable.start.as_ptr().add(self.released);
