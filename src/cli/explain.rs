@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(wrapped("  a b", 10), ["  a b"]);
         assert_eq!(
             wrapped("  aaaa bbbb cccc", 12),
-            ["  aaaa", "      bbbb", "      cccc"]
+            ["  aaaa bbbb", "      cccc"]
         );
         assert_eq!(wrapped(&"x".repeat(50), 20), ["x".repeat(19)]);
     }
