@@ -33,7 +33,7 @@ pub(super) struct Runner {
 
 /// Instructions between two looks at `tohost`, for programs that have it, and at every
 /// exit besides.
-const HTIF_SLICE: u64 = 1 << 15;
+const HTIF_SLICE: u64 = 1 << 17;
 
 impl Runner {
     pub(super) fn new(hart: Hart, form: Form, shared: Arc<Shared>) -> Self {

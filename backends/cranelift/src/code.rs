@@ -12,7 +12,7 @@ use crate::arena::Maps;
 use crate::compile::Unit;
 use crate::region::Region;
 use isoform_core::{Attention, Guest, PageId, Requests};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -206,6 +206,15 @@ impl<G: Guest> CodeCache<G> {
         }
     }
 
+    /// Where units of the same page and mode are entered, as offsets in the page.
+    pub(crate) fn entries(&self, (gpa, mode): Key<G>) -> BTreeSet<u64> {
+        let units = self.lock();
+        let page = units.pages.get(&(gpa & !(PAGE as u64 - 1)));
+        let known = page.into_iter().flat_map(|page| &page.units);
+        let same_mode = known.filter(|known| known.key.1 == mode);
+        same_mode.map(|known| known.key.0 % PAGE as u64).collect()
+    }
+
     /// Notes that a unit is on its way; false where it already was, or is there.
     pub(crate) fn await_unit(&self, key: Key<G>) -> bool {
         let units = &mut *self.lock();
@@ -323,6 +332,7 @@ mod tests {
             float_writes: 0,
             computes: false,
             calls: false,
+            loads: false,
             flow: Flow::Next,
         };
         let placed = Placed {

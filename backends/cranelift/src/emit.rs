@@ -6,6 +6,7 @@
 //! instruction that cannot go on leaves with the state of before it.
 
 use crate::abi::{self, Abi, Purpose, scratch};
+use crate::access::Sites;
 use crate::call::{self, LAST};
 use crate::code::PAGE;
 use crate::explain;
@@ -19,7 +20,7 @@ use cranelift_codegen::ir::{
     Value,
 };
 use cranelift_frontend::{FunctionBuilder, Variable};
-use isoform_core::{Helper, MemOp, MemTy, Scratch, Size, Translate};
+use isoform_core::{Helper, Scratch, Translate};
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 
@@ -30,7 +31,7 @@ const REGS: usize = 32;
 pub(crate) struct Emitter<'a, 'b, G: Translate> {
     pub(crate) b: &'a mut FunctionBuilder<'b>,
     pub(crate) mode: G::Mode,
-    abi: Abi,
+    pub(crate) abi: Abi,
     pub(crate) kinds: Kinds,
     pub(crate) host: Host,
     pub(crate) region: &'a Region,
@@ -39,13 +40,14 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     /// The vCPU.
     pub(crate) guest: Value,
     /// Virtual address of the page.
-    page: Value,
+    pub(crate) page: Value,
     regs: [Option<Variable>; REGS],
     pub(crate) floats: FloatRegs,
+    pub(crate) sites: Sites,
     /// Instructions on the longest way ahead of each block ([`Region::ahead`]).
     ahead: BTreeMap<u64, i64>,
     /// Instructions left at the start of the current block.
-    left: Variable,
+    pub(crate) left: Variable,
     /// Instructions of the block before the current one.
     done: u64,
     /// Where the region is left after a call that gave nothing, once there was one, by
@@ -55,7 +57,7 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     /// and makes all ways out of it short.
     pub(crate) through: bool,
     /// Registers that may differ from the state, a bit each.
-    dirty: u32,
+    pub(crate) dirty: u32,
     /// Offsets of the current instruction and of the next.
     pub(crate) at: u64,
     pub(crate) next: u64,
@@ -67,7 +69,7 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
 
 /// How a region is left after a call that gave nothing.
 #[derive(Clone, Copy)]
-enum Out {
+pub(crate) enum Out {
     /// For the interpreter.
     Bail,
     /// For the handler of a trap.
@@ -80,7 +82,7 @@ pub(crate) struct Kinds {
     /// To the vCPU itself.
     pub(crate) own: MemFlags,
     /// To the soft TLB.
-    table: MemFlags,
+    pub(crate) table: MemFlags,
     /// To guest RAM.
     pub(crate) ram: MemFlags,
 }
@@ -153,6 +155,7 @@ pub(crate) fn region<G: Translate>(
         page,
         regs: [None; REGS],
         floats: FloatRegs::default(),
+        sites: Sites::default(),
         ahead: region.ahead(),
         left,
         done: 0,
@@ -167,6 +170,7 @@ pub(crate) fn region<G: Translate>(
     emitter.require_budget(region.entry);
     emitter.load_registers();
     emitter.load_floats();
+    emitter.make_sites();
     emitter.require_valid_mode(granted);
     let first = emitter.blocks[&region.entry];
     emitter.b.ins().jump(first, &[]);
@@ -223,7 +227,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     }
 
     /// Makes the state's registers complete.
-    fn write_back(&mut self, dirty: u32) {
+    pub(crate) fn write_back(&mut self, dirty: u32) {
         self.write_back_floats();
         for r in (1..REGS).filter(|r| dirty >> r & 1 != 0) {
             if let Some(variable) = self.regs[r] {
@@ -401,131 +405,16 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.switch_to_block(go_on);
     }
 
-    // --- memory
-
-    /// The entry of the soft TLB for an address, and the tag that it holds.
-    fn look_up(&mut self, addr: Value, tag: usize) -> (Value, Value) {
-        let tlb = G::LAYOUT.tlb;
-        // Nothing that changes the address space leaves the unit running.
-        let flags = self.kinds.own.with_readonly();
-        let table = self.b.ins().load(I64, flags, self.guest, tlb.table as i32);
-        let shift = 12 - i64::from(tlb.log_entry);
-        let mask = ((1i64 << tlb.log_entries) - 1) << tlb.log_entry;
-        let index = self.b.ins().ushr_imm_u(addr, shift);
-        let index = self.b.ins().band_imm_s(index, mask);
-        let entry = self.b.ins().iadd(table, index);
-        let found = self.b.ins().load(I64, self.kinds.table, entry, tag as i32);
-        (entry, found)
-    }
-
-    /// The host address of an access where it hits; control is then in the fast block,
-    /// and the block for misses is given.
-    fn fast_or_slow(&mut self, hit: Value, entry: Value, addr: Value) -> (Value, Block) {
-        let (fast, slow) = (self.b.create_block(), self.cold_block());
-        self.b.ins().brif(hit, fast, &[], slow, &[]);
-        self.b.seal_block(fast);
-        self.b.seal_block(slow);
-        self.b.switch_to_block(fast);
-        let addend = G::LAYOUT.tlb.addend as i32;
-        let addend = self.b.ins().load(I64, self.kinds.table, entry, addend);
-        (self.b.ins().iadd(addr, addend), slow)
-    }
-
-    /// As [`Emitter::fast_or_slow`], for accesses that may be misaligned: they hit where
-    /// they lie in one page.
-    pub(crate) fn hit(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
-        let (entry, found) = self.look_up(addr, tag);
-        let distance = self.b.ins().bxor(addr, found);
-        let room = 4096 - size.bytes() as i64;
-        let hit = self
-            .b
-            .ins()
-            .icmp_imm_u(IntCC::UnsignedLessThanOrEqual, distance, room);
-        self.fast_or_slow(hit, entry, addr)
-    }
-
-    /// As [`Emitter::fast_or_slow`], for accesses that must be aligned.
-    pub(crate) fn hit_aligned(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
-        let (entry, found) = self.look_up(addr, tag);
-        let probe = !0xfffi64 | (size.bytes() as i64 - 1);
-        let wanted = self.b.ins().band_imm_s(addr, probe);
-        let hit = self.b.ins().icmp(IntCC::Equal, found, wanted);
-        self.fast_or_slow(hit, entry, addr)
-    }
-
-    /// Does a slow access in its block, and goes on behind both; gives the value, which
-    /// is `fast` where the fast block did it.
-    pub(crate) fn or_slowly(
-        &mut self,
-        fast: Value,
-        slow: Block,
-        op: MemOp,
-        operands: [Value; 3],
-    ) -> Value {
-        let done = self.b.create_block();
-        let result = self.b.append_block_param(done, I64);
-        self.b.ins().jump(done, &[fast.into()]);
-        self.b.switch_to_block(slow);
-        let [addr, a, b] = operands;
-        let value = self.access(op, addr, a, b);
-        self.b.ins().jump(done, &[value.into()]);
-        self.b.seal_block(done);
-        self.b.switch_to_block(done);
-        result
-    }
-
-    pub(crate) fn load_inline(&mut self, addr: Value, ty: MemTy) -> Value {
-        let (host, slow) = self.hit(addr, ty.size, G::LAYOUT.tlb.read);
-        let (ins, ram) = (self.b.ins(), self.kinds.ram);
-        let value = match (ty.size, ty.signed) {
-            (Size::B1, true) => ins.sload8(I64, ram, host, 0),
-            (Size::B1, false) => ins.uload8(I64, ram, host, 0),
-            (Size::B2, true) => ins.sload16(I64, ram, host, 0),
-            (Size::B2, false) => ins.uload16(I64, ram, host, 0),
-            (Size::B4, true) => ins.sload32(ram, host, 0),
-            (Size::B4, false) => ins.uload32(ram, host, 0),
-            (Size::B8, _) => ins.load(I64, ram, host, 0),
-        };
-        self.or_slowly(value, slow, MemOp::Load(ty), [addr; 3])
-    }
-
-    pub(crate) fn store_inline(&mut self, addr: Value, size: Size, v: Value) {
-        let (host, slow) = self.hit(addr, size, G::LAYOUT.tlb.write);
-        let (ins, ram) = (self.b.ins(), self.kinds.ram);
-        match size {
-            Size::B1 => ins.istore8(ram, v, host, 0),
-            Size::B2 => ins.istore16(ram, v, host, 0),
-            Size::B4 => ins.istore32(ram, v, host, 0),
-            Size::B8 => ins.store(ram, v, host, 0),
-        };
-        self.or_slowly(v, slow, MemOp::Store(size), [addr, v, v]);
-    }
-
-    /// An access by call. Where that cannot do it the unit is left, with all that the
-    /// interpreter needs to.
-    pub(crate) fn access(&mut self, op: MemOp, addr: Value, a: Value, b: Value) -> Value {
-        self.write_back(self.dirty);
-        if let MemOp::Cas(..) = op {
-            self.pass(&[b]);
-        }
-        let purpose = self.purpose(abi::encode(op));
-        let left = self.b.use_var(self.left);
-        let args = [self.guest, purpose, addr, a, left, self.page];
-        self.b.ins().call(self.abi.memory, &args);
-        self.or_leave(Out::Bail);
-        self.value()
-    }
-
     // --- calls
 
     /// What the last call gave.
-    fn value(&mut self) -> Value {
+    pub(crate) fn value(&mut self) -> Value {
         let value = scratch::<G>(offset_of!(Scratch, value));
         self.b.ins().load(I64, self.kinds.own, self.guest, value)
     }
 
     /// Where the last call gave nothing, the unit is left: the state is complete.
-    fn or_leave(&mut self, out: Out) {
+    pub(crate) fn or_leave(&mut self, out: Out) {
         let block = match self.outs[out as usize] {
             Some(block) => block,
             None => self.cold_block(),
@@ -562,7 +451,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     }
 
     /// What a call is for, as the constant that it is told.
-    fn purpose(&mut self, what: u64) -> Value {
+    pub(crate) fn purpose(&mut self, what: u64) -> Value {
         let (done, at) = (self.done, self.at);
         let purpose = Purpose { what, done, at };
         self.b.ins().iconst(I64, purpose.encode())
@@ -574,7 +463,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         number.unwrap_or(LAST - 1)
     }
 
-    fn pass(&mut self, args: &[Value]) {
+    pub(crate) fn pass(&mut self, args: &[Value]) {
         for (n, arg) in args.iter().enumerate() {
             let offset = scratch::<G>(offset_of!(Scratch, args) + 8 * n);
             self.b.ins().store(self.kinds.own, *arg, self.guest, offset);

@@ -19,7 +19,7 @@ use cranelift_codegen::settings::Configurable;
 use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use isoform_core::Translate;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// The processor that code is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +144,7 @@ pub fn explain<G: Translate>(
     entry: u64,
     processor: Processor,
 ) -> Result<Explained, TranslatorError> {
-    let Some(region) = region::find(guest, bytes, entry) else {
+    let Some(region) = region::find(guest, bytes, entry, &BTreeSet::new()) else {
         return Ok(Explained::Interpreted(reason(guest, bytes, entry)));
     };
     let placed = || region.blocks.values().flatten();

@@ -8,7 +8,7 @@
 //! * [`Jit`]: one per vCPU: its run loop, its interpreter, its table of jump targets.
 //! * `scan`, `region`: what instructions do, and which are translated together.
 //! * `warmth`: when it is time to.
-//! * `ops`, `atomic`, `emit`: the vocabulary on CLIF values, and the code around it.
+//! * `ops`, `access`, `atomic`, `emit`: the vocabulary on CLIF values, and the code around it.
 //! * `float`: floating point inline.
 //! * `abi`, `call`: how generated code calls and is called.
 //! * `target`, `compile`, `object`, `arena`, `link`, `code`: from CLIF to published code; `host`:
@@ -24,6 +24,7 @@
 //! made from the semantics of a guest.
 
 mod abi;
+mod access;
 mod arena;
 mod atomic;
 mod call;

@@ -6,10 +6,24 @@ use crate::scan::{Facts, Flow, scan};
 use isoform_core::{Guest, Insn};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Instructions of a region. Large regions have long live ranges, and lose.
-const MAX_INSNS: usize = 80;
-/// Blocks of a region.
-const MAX_BLOCKS: usize = 12;
+/// How large a region may be.
+#[derive(Clone, Copy)]
+struct Limits {
+    insns: usize,
+    blocks: usize,
+}
+
+/// Code without loops is run seldom for what it costs to compile: less of it is compiled
+/// that never runs, and more of it is there sooner. (Measured as the boot of a kernel.)
+const STRAIGHT: Limits = Limits {
+    insns: 40,
+    blocks: 6,
+};
+/// Loops; still larger regions have long live ranges, and lose.
+const LOOP: Limits = Limits {
+    insns: 80,
+    blocks: 12,
+};
 
 /// An instruction in its place.
 #[derive(Clone, Copy, Debug)]
@@ -86,19 +100,43 @@ impl Region {
     }
 }
 
-/// Finds the region that is entered at offset `entry` of a page with this content.
-/// `None` where there is nothing to translate.
-pub(crate) fn find<G: Guest>(guest: &G, bytes: &[u8; PAGE], entry: u64) -> Option<Region> {
+/// Finds the region that is entered at offset `entry` of a page with this content, in
+/// which units are entered at the offsets `others`. `None` where there is nothing to
+/// translate.
+pub(crate) fn find<G: Guest>(
+    guest: &G,
+    bytes: &[u8; PAGE],
+    entry: u64,
+    others: &BTreeSet<u64>,
+) -> Option<Region> {
+    // What has a unit is jumped to, which costs little; in a loop it would cost each time.
+    let region = collect(guest, bytes, entry, STRAIGHT, others)?;
+    match region.loops() {
+        true => collect(guest, bytes, entry, LOOP, &BTreeSet::new()),
+        false => Some(region),
+    }
+}
+
+/// The region that is entered at offset `entry`, but for what is at the offsets `without`.
+fn collect<G: Guest>(
+    guest: &G,
+    bytes: &[u8; PAGE],
+    entry: u64,
+    limits: Limits,
+    without: &BTreeSet<u64>,
+) -> Option<Region> {
     let mode = guest.mode();
     let mut decoded: BTreeMap<u64, Placed> = BTreeMap::new();
     let mut leaders = BTreeSet::new();
     let mut ahead = VecDeque::from([entry]);
+    let is_left = |at| at != entry && without.contains(&at);
     while let Some(leader) = ahead.pop_front() {
-        if leaders.len() >= MAX_BLOCKS || decoded.len() >= MAX_INSNS || !leaders.insert(leader) {
+        let full = leaders.len() >= limits.blocks || decoded.len() >= limits.insns;
+        if full || is_left(leader) || !leaders.insert(leader) {
             continue;
         }
         let mut at = leader;
-        while decoded.len() < MAX_INSNS && !decoded.contains_key(&at) {
+        while decoded.len() < limits.insns && !decoded.contains_key(&at) && !is_left(at) {
             let Some(placed) = decode(guest, mode, bytes, at) else {
                 break;
             };

@@ -257,7 +257,8 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         let code = &self.translator.shared().code;
         code.revalidate(page, settled, &self.bytes);
         let entry = key.0 % PAGE as u64;
-        let Some(region) = region::find(guest, &self.bytes, entry) else {
+        let others = code.entries(key);
+        let Some(region) = region::find(guest, &self.bytes, entry, &others) else {
             return false;
         };
         self.translator.ask(Job {

@@ -38,6 +38,8 @@ pub(crate) struct Facts {
     pub(crate) computes: bool,
     /// Whether it calls what may change more than registers, and goes on.
     pub(crate) calls: bool,
+    /// Whether it loads, once, and not atomically.
+    pub(crate) loads: bool,
     /// Where control goes.
     pub(crate) flow: Flow,
 }
@@ -53,6 +55,7 @@ pub(crate) fn scan<G: Guest>(mode: G::Mode, insn: Insn) -> Facts {
             float_writes: 0,
             computes: false,
             calls: false,
+            loads: false,
             flow: Flow::Next,
         },
     };
@@ -139,13 +142,17 @@ impl<G: Guest> Ops for Scan<G> {
         zext(size: Size, a: ()) -> () = ();
         cmp(c: Cond, a: (), b: ()) -> () = ();
         select(c: (), a: (), b: ()) -> () = ();
-        load(addr: (), ty: MemTy) -> Result<(), Infallible> = Ok(());
         store(addr: (), size: Size, v: ()) -> Result<(), Infallible> = Ok(());
         amo(op: AmoOp, addr: (), size: Size, v: (), order: Order) -> Result<(), Infallible> = Ok(());
         cas(addr: (), size: Size, expected: (), new: (), order: Order) -> Result<(), Infallible> = Ok(());
         load_reserved(addr: (), size: Size, order: Order) -> Result<(), Infallible> = Ok(());
         store_conditional(addr: (), size: Size, v: (), order: Order) -> Result<(), Infallible> = Ok(());
         fence(order: Order) -> () = ();
+    }
+
+    fn load(&mut self, (): (), _: MemTy) -> Result<(), Infallible> {
+        self.facts.loads = true;
+        Ok(())
     }
 
     fn branch(&mut self, (): (), offset: i64) {

@@ -1,0 +1,240 @@
+//! Accesses to memory through the soft TLB.
+//!
+//! To follow a pointer takes as long as the table takes to be read, since the host's
+//! address comes from there. So in a loop each load through a pointer that was itself
+//! loaded has a *site* in the stack frame: the page that it last hit, and what leads from
+//! it to the host's memory, which is there at once and mostly right. What a site has
+//! holds while the unit runs: whatever drops translations or rights makes the unit be left
+//! first. Where it has another page, and for all other accesses, the table is asked;
+//! where that has not, Rust is.
+
+use crate::abi;
+use crate::emit::{Emitter, Out};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{Block, InstBuilder, StackSlot, StackSlotData, StackSlotKind, Value};
+use isoform_core::{MemOp, MemTy, Size, Translate};
+use std::collections::BTreeSet;
+
+/// Bits of an address above the offset in its page.
+const PAGE_BITS: i64 = !0xfff;
+/// No page: accesses compare with an address whose bits below the alignment are kept,
+/// and those above it in the page are not.
+const NO_PAGE: i64 = -1;
+/// A site: the page, and what to add to an address in it.
+const SITE: i32 = 16;
+const ADDEND: i32 = 8;
+
+/// The sites of a region.
+#[derive(Default)]
+pub(crate) struct Sites {
+    slot: Option<StackSlot>,
+    /// Offsets of the instructions that have one, and how many were given theirs.
+    follows: BTreeSet<u64>,
+    given: i32,
+}
+
+impl<G: Translate> Emitter<'_, '_, G> {
+    /// Makes the sites of a region with loops, all without a page.
+    pub(crate) fn make_sites(&mut self) {
+        if self.through {
+            return;
+        }
+        let placed = || self.region.blocks.values().flatten();
+        let loads = placed().filter(|p| p.facts.loads);
+        let loaded = loads.clone().fold(0, |all, p| all | p.facts.writes);
+        let through_pointers = loads.filter(|p| p.facts.reads & loaded != 0);
+        let follows: BTreeSet<u64> = through_pointers.map(|p| p.at).collect();
+        let count = follows.len() as i32;
+        if count == 0 {
+            return;
+        }
+        let size = (SITE * count) as u32;
+        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
+        let slot = self.b.create_sized_stack_slot(data);
+        let none = self.b.ins().iconst(I64, NO_PAGE);
+        for site in 0..count {
+            self.b.ins().stack_store(I64, none, slot, SITE * site);
+        }
+        self.sites = Sites {
+            slot: Some(slot),
+            follows,
+            given: 0,
+        };
+    }
+
+    /// The site of the current instruction, if it has one: the slot, and where in it.
+    fn site(&mut self) -> Option<(StackSlot, i32)> {
+        let slot = self.sites.slot?;
+        if !self.sites.follows.contains(&self.at) {
+            return None;
+        }
+        let site = SITE * self.sites.given;
+        self.sites.given += 1;
+        Some((slot, site))
+    }
+
+    /// The entry of the soft TLB for an address, and the tag that it holds.
+    fn look_up(&mut self, addr: Value, tag: usize) -> (Value, Value) {
+        let tlb = G::LAYOUT.tlb;
+        // Nothing that changes the address space leaves the unit running.
+        let flags = self.kinds.own.with_readonly();
+        let table = self.b.ins().load(I64, flags, self.guest, tlb.table as i32);
+        let shift = 12 - i64::from(tlb.log_entry);
+        let mask = ((1i64 << tlb.log_entries) - 1) << tlb.log_entry;
+        let index = self.b.ins().ushr_imm_u(addr, shift);
+        let index = self.b.ins().band_imm_s(index, mask);
+        let entry = self.b.ins().iadd(table, index);
+        let found = self.b.ins().load(I64, self.kinds.table, entry, tag as i32);
+        (entry, found)
+    }
+
+    /// The entry for an access that may be misaligned, and whether it hits: it does where
+    /// it lies in one page.
+    fn look_up_within(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Value) {
+        let (entry, found) = self.look_up(addr, tag);
+        let distance = self.b.ins().bxor(addr, found);
+        let room = 4096 - size.bytes() as i64;
+        let cc = IntCC::UnsignedLessThanOrEqual;
+        (entry, self.b.ins().icmp_imm_u(cc, distance, room))
+    }
+
+    fn addend(&mut self, entry: Value) -> Value {
+        let addend = G::LAYOUT.tlb.addend as i32;
+        self.b.ins().load(I64, self.kinds.table, entry, addend)
+    }
+
+    /// An address with what an aligned access to the same page has in common.
+    fn probe(&mut self, addr: Value, size: Size) -> Value {
+        let probe = PAGE_BITS | (size.bytes() as i64 - 1);
+        self.b.ins().band_imm_s(addr, probe)
+    }
+
+    /// Goes on where `hit` is not 0, else in the cold block that is given.
+    fn or_cold(&mut self, hit: Value) -> Block {
+        let (fast, slow) = (self.b.create_block(), self.cold_block());
+        self.b.ins().brif(hit, fast, &[], slow, &[]);
+        self.b.seal_block(fast);
+        self.b.seal_block(slow);
+        self.b.switch_to_block(fast);
+        slow
+    }
+
+    /// The host address of an access where it hits; control is then in the fast block,
+    /// and the block for misses is given.
+    pub(crate) fn hit(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
+        if let Some((slot, site)) = self.site() {
+            return self.hit_site(addr, size, tag, slot, site);
+        }
+        let (entry, hit) = self.look_up_within(addr, size, tag);
+        let slow = self.or_cold(hit);
+        let addend = self.addend(entry);
+        (self.b.ins().iadd(addr, addend), slow)
+    }
+
+    /// As [`Emitter::hit`], where there is a site.
+    fn hit_site(
+        &mut self,
+        addr: Value,
+        size: Size,
+        tag: usize,
+        slot: StackSlot,
+        site: i32,
+    ) -> (Value, Block) {
+        let (fast, other) = (self.b.create_block(), self.cold_block());
+        let page = self.b.ins().stack_load(I64, I64, slot, site);
+        let wanted = self.probe(addr, size);
+        let same = self.b.ins().icmp(IntCC::Equal, page, wanted);
+        self.b.ins().brif(same, fast, &[], other, &[]);
+        self.b.seal_block(other);
+        self.b.switch_to_block(other);
+        let (entry, hit) = self.look_up_within(addr, size, tag);
+        let (refill, slow) = (self.cold_block(), self.cold_block());
+        self.b.ins().brif(hit, refill, &[], slow, &[]);
+        self.b.seal_block(refill);
+        self.b.seal_block(slow);
+        self.b.switch_to_block(refill);
+        let addend = self.addend(entry);
+        let page = self.b.ins().band_imm_s(addr, PAGE_BITS);
+        self.b.ins().stack_store(I64, page, slot, site);
+        self.b.ins().stack_store(I64, addend, slot, site + ADDEND);
+        self.b.ins().jump(fast, &[]);
+        self.b.seal_block(fast);
+        self.b.switch_to_block(fast);
+        let addend = self.b.ins().stack_load(I64, I64, slot, site + ADDEND);
+        (self.b.ins().iadd(addr, addend), slow)
+    }
+
+    /// As [`Emitter::hit`], for accesses that must be aligned.
+    pub(crate) fn hit_aligned(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
+        let (entry, found) = self.look_up(addr, tag);
+        let wanted = self.probe(addr, size);
+        let hit = self.b.ins().icmp(IntCC::Equal, found, wanted);
+        let slow = self.or_cold(hit);
+        let addend = self.addend(entry);
+        (self.b.ins().iadd(addr, addend), slow)
+    }
+
+    /// Does a slow access in its block, and goes on behind both; gives the value, which
+    /// is `fast` where the fast block did it.
+    pub(crate) fn or_slowly(
+        &mut self,
+        fast: Value,
+        slow: Block,
+        op: MemOp,
+        operands: [Value; 3],
+    ) -> Value {
+        let done = self.b.create_block();
+        let result = self.b.append_block_param(done, I64);
+        self.b.ins().jump(done, &[fast.into()]);
+        self.b.switch_to_block(slow);
+        let [addr, a, b] = operands;
+        let value = self.access(op, addr, a, b);
+        self.b.ins().jump(done, &[value.into()]);
+        self.b.seal_block(done);
+        self.b.switch_to_block(done);
+        result
+    }
+
+    pub(crate) fn load_inline(&mut self, addr: Value, ty: MemTy) -> Value {
+        let (host, slow) = self.hit(addr, ty.size, G::LAYOUT.tlb.read);
+        let (ins, ram) = (self.b.ins(), self.kinds.ram);
+        let value = match (ty.size, ty.signed) {
+            (Size::B1, true) => ins.sload8(I64, ram, host, 0),
+            (Size::B1, false) => ins.uload8(I64, ram, host, 0),
+            (Size::B2, true) => ins.sload16(I64, ram, host, 0),
+            (Size::B2, false) => ins.uload16(I64, ram, host, 0),
+            (Size::B4, true) => ins.sload32(ram, host, 0),
+            (Size::B4, false) => ins.uload32(ram, host, 0),
+            (Size::B8, _) => ins.load(I64, ram, host, 0),
+        };
+        self.or_slowly(value, slow, MemOp::Load(ty), [addr; 3])
+    }
+
+    pub(crate) fn store_inline(&mut self, addr: Value, size: Size, v: Value) {
+        let (host, slow) = self.hit(addr, size, G::LAYOUT.tlb.write);
+        let (ins, ram) = (self.b.ins(), self.kinds.ram);
+        match size {
+            Size::B1 => ins.istore8(ram, v, host, 0),
+            Size::B2 => ins.istore16(ram, v, host, 0),
+            Size::B4 => ins.istore32(ram, v, host, 0),
+            Size::B8 => ins.store(ram, v, host, 0),
+        };
+        self.or_slowly(v, slow, MemOp::Store(size), [addr, v, v]);
+    }
+
+    /// An access by call. Where that cannot do it the unit is left, with all that the
+    /// interpreter needs to.
+    pub(crate) fn access(&mut self, op: MemOp, addr: Value, a: Value, b: Value) -> Value {
+        self.write_back(self.dirty);
+        if let MemOp::Cas(..) = op {
+            self.pass(&[b]);
+        }
+        let purpose = self.purpose(abi::encode(op));
+        let left = self.b.use_var(self.left);
+        let args = [self.guest, purpose, addr, a, left, self.page];
+        self.b.ins().call(self.abi.memory, &args);
+        self.or_leave(Out::Bail);
+        self.value()
+    }
+}
