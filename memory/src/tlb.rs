@@ -337,6 +337,13 @@ impl Tlb {
         Some(())
     }
 
+    /// Stores zeros to `bytes` bytes of one page, both multiples of 8; `None` on a miss.
+    pub fn zero(&self, va: u64, bytes: u64) -> Option<()> {
+        (0..bytes)
+            .step_by(8)
+            .try_for_each(|at| self.store(va + at, Size::B8, 0))
+    }
+
     /// Compare-and-swap; the value found. `None` on a miss.
     #[inline]
     pub fn compare_exchange(&self, va: u64, size: Size, old: u64, new: u64) -> Option<u64> {

@@ -300,7 +300,7 @@ impl<G: Guest> CodeCache<G> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::link::Link;
     use crate::region::Placed;
@@ -324,7 +324,7 @@ mod tests {
     }
 
     /// A region of one instruction at `at`, in a page that is all `fill`.
-    fn job(at: u64, version: u32, fill: u8) -> Job<Hart> {
+    pub(crate) fn job(at: u64, version: u32, fill: u8) -> Job<Hart> {
         let facts = Facts {
             reads: 0,
             writes: 0,

@@ -7,7 +7,7 @@
 //! * [`Translator`]: one per machine: the code cache and the thread that compiles.
 //! * [`Jit`]: one per vCPU: its run loop, its interpreter, its table of jump targets.
 //! * `scan`, `region`: what instructions do, and which are translated together.
-//! * `warmth`: when it is time to.
+//! * `warmth`, `queue`: when it is time to, and what comes first.
 //! * `ops`, `access`, `atomic`, `emit`: the vocabulary on CLIF values, and the code around it.
 //! * `float`: floating point inline.
 //! * `abi`, `call`: how generated code calls and is called.
@@ -39,6 +39,7 @@ mod jumps;
 mod link;
 mod object;
 mod ops;
+mod queue;
 mod region;
 mod run;
 mod scan;

@@ -222,7 +222,12 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         awaited: bool,
     ) -> u64 {
         if awaited {
-            return self.interpret(guest, limit);
+            if self.places.is_hot(key, self.warm) {
+                self.translator.hurry(key);
+            }
+            let done = self.interpret(guest, limit);
+            self.places.warm_up(key, done);
+            return done;
         }
         let early = match self.translator.shared().has_kept.load(Ordering::Relaxed) {
             true => EARLY,

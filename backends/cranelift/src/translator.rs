@@ -1,21 +1,17 @@
 //! A machine's translator: the shared code, and the thread that makes it.
 
-use crate::code::{CodeCache, Job};
+use crate::code::{CodeCache, Job, Key};
 use crate::compile::{Compiler, Refused, Unit};
+use crate::queue::Queue;
 use crate::store::{self, Store};
 use isoform_core::{Attention, Guest, Translate};
 use rustix::time::{ClockId, clock_gettime};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// Regions that may wait for the compiler; more are asked for again when they are
-/// still warm.
-const WAITING: usize = 512;
 
 /// Bytes of the code cache for each page of which a copy may be kept: with them, a
 /// guest cannot have us take more than a quarter beyond the cache's size.
@@ -88,16 +84,13 @@ pub(crate) struct Shared<G: Translate> {
     watch: OnceLock<Watch<G>>,
     /// Names and places of what units call.
     stubs: Vec<(&'static str, Range<usize>)>,
-    /// What is asked for is not wanted any more.
-    ending: AtomicBool,
+    queue: Queue<G>,
     counters: Counters,
 }
 
 /// The translator of one machine.
 pub struct Translator<G: Translate> {
     shared: Arc<Shared<G>>,
-    /// `None` only while it is dropped.
-    jobs: Option<SyncSender<Job<G>>>,
     /// Owns the compiler, and with it the memory of all code.
     thread: Option<JoinHandle<()>>,
 }
@@ -119,18 +112,16 @@ impl<G: Translate> Translator<G> {
             max_pages: (code_cache / PAGE_SHARE).max(1),
             watch: OnceLock::new(),
             stubs: compiler.stubs(),
-            ending: AtomicBool::new(false),
+            queue: Queue::new(),
             counters: Counters::default(),
         });
-        let (jobs, waiting) = sync_channel(WAITING);
         let worker = shared.clone();
         let thread = std::thread::Builder::new()
             .name("compiler".into())
-            .spawn(move || Worker::new(&worker, compiler, kept).work(&waiting))
+            .spawn(move || Worker::new(&worker, compiler, kept).work())
             .map_err(TranslatorError::Thread)?;
         Ok(Self {
             shared,
-            jobs: Some(jobs),
             thread: Some(thread),
         })
     }
@@ -177,17 +168,20 @@ impl<G: Translate> Translator<G> {
         if !self.shared.code.await_unit(key) {
             return;
         }
-        let sent = self.jobs.as_ref().map(|jobs| jobs.try_send(job));
-        if !matches!(sent, Some(Ok(()))) {
+        if !self.shared.queue.push(job) {
             self.shared.code.give_up(key);
         }
+    }
+
+    /// A unit that was asked for is waited for, in code that is hot.
+    pub(crate) fn hurry(&self, key: Key<G>) {
+        self.shared.queue.hurry(key);
     }
 }
 
 impl<G: Translate> Drop for Translator<G> {
     fn drop(&mut self) {
-        self.shared.ending.store(true, Ordering::Relaxed);
-        self.jobs = None;
+        self.shared.queue.close();
         if let Some(thread) = self.thread.take() {
             // A panic there has been reported; what was translated before stays valid.
             drop(thread.join());
@@ -224,11 +218,8 @@ impl<'a, G: Translate> Worker<'a, G> {
     }
 
     /// Translates what is asked for, until nobody can ask any more.
-    fn work(mut self, jobs: &Receiver<Job<G>>) {
-        while let Ok(job) = jobs.recv() {
-            if self.shared.ending.load(Ordering::Relaxed) {
-                break;
-            }
+    fn work(mut self) {
+        while let Some(job) = self.shared.queue.pop() {
             let start = worked();
             self.translate(job);
             let taken = worked().saturating_sub(start).as_nanos() as u64;

@@ -91,6 +91,17 @@ impl<G: Guest> Places<G> {
         is_warm.then_some(only_kept)
     }
 
+    /// Whether so many instructions were interpreted from here while a unit is awaited; it
+    /// then is cold again.
+    pub(crate) fn is_hot(&mut self, key: Key<G>, warm: u32) -> bool {
+        let place = self.place(key);
+        let is_hot = place.warmth >= warm.max(1);
+        if is_hot {
+            place.warmth = 0;
+        }
+        is_hot
+    }
+
     /// So many instructions were interpreted from here.
     pub(crate) fn warm_up(&mut self, key: Key<G>, instructions: u64) {
         let place = self.place(key);

@@ -210,6 +210,13 @@ fn manage_block(hart: &mut Hart, va: u64) -> Outcome {
 /// say ("CMO", as above).
 fn cbo_zero(hart: &mut Hart, [va, ..]: Args) -> Outcome {
     block_enabled(hart, envcfg::CBZE)?;
+    if hart
+        .tlb
+        .zero(va & !(CACHE_BLOCK - 1), CACHE_BLOCK)
+        .is_some()
+    {
+        return Ok(0);
+    }
     let found = hart.translate(va, 1, Access::Store)?;
     let block = found.gpa & !(CACHE_BLOCK - 1);
     for at in (0..CACHE_BLOCK).step_by(8) {

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     isoform: Option<PathBuf>,
     /// Only these groups or bare programs: integer, float, memory, kernel, rewriting,
-    /// bare, bare-float, bare-tlb, real, boot, harts, or bench_...
+    /// bare, bare-float, bare-tlb, real, boot, boot-warm, harts, or bench_...
     names: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     host::describe(&isoform, args.isoform.is_none());
     let mut bench = Bench {
-        ours: Side::Isoform(isoform, Vec::new()),
+        ours: Side::isoform(isoform, None),
         theirs: Side::Qemu(roms::qemu_cpu()?),
         guest,
         sums: Checksums::default(),
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     println!(
         "\nmedians of {} runs in turn, in seconds; a ratio above 1 says that Isoform is \
          faster.\nOn Linux the guest's clock times each work, everywhere else process start \
-         and end count.\n",
+         and end count.\nOnly boot-warm has translated code from earlier runs.\n",
         bench.runs
     );
     let portable: Vec<_> = PORTABLE
@@ -135,7 +135,7 @@ impl Bench {
                     return Ok(());
                 }
             },
-            What::Boot(options) => vec![self.boot(options, &mut tally)?],
+            What::Boot { warm } => vec![self.boot(*warm, &mut tally)?],
             What::Harts => return self.harts(group),
         };
         table::group(group.name, rows, group.bar);
@@ -181,13 +181,21 @@ impl Bench {
         Ok(rows)
     }
 
-    /// A boot that does nothing.
-    fn boot(&self, options: &[&str], tally: &mut Tally) -> Result<Row> {
+    /// A boot that does nothing. A warm one has the code that two boots before it kept:
+    /// what the first found warm too late is there at the second.
+    fn boot(&self, warm: bool, tally: &mut Tally) -> Result<Row> {
         let nothing = Purpose::Works("nothing");
-        let with_options = self.ours.with(options);
+        let kept = self.guest.scratch.join("kept");
+        let (side, before) = match warm {
+            true => (self.ours.keeping(&kept), 2),
+            false => (self.ours.clone(), 0),
+        };
+        for _ in 0..before {
+            side.linux(&self.guest, 1, &nothing)?;
+        }
         let mut row = Row::named("linux");
         for _ in 0..self.runs {
-            let ours = with_options.linux(&self.guest, 1, &nothing)?;
+            let ours = side.linux(&self.guest, 1, &nothing)?;
             let theirs = self.theirs.linux(&self.guest, 1, &nothing)?;
             tally.add(&ours, &theirs);
             row.ours.push(ours.seconds);

@@ -17,9 +17,9 @@ pub(super) enum What {
     Works,
     /// Real programs on a disk with Debian, by the guest's clock; one boot does all.
     Real,
-    /// From process start, by way of userland, to power-off; Isoform with these
-    /// further options.
-    Boot(&'static [&'static str]),
+    /// From process start, by way of userland, to power-off; Isoform with code that an
+    /// earlier boot kept, or without.
+    Boot { warm: bool },
     /// A work for two processes, on one hart and on two: no comparison with QEMU, but
     /// of each with itself.
     Harts,
@@ -101,8 +101,13 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         name: "boot",
-        what: What::Boot(&[]),
+        what: What::Boot { warm: false },
         bar: bar(None, Some(1.0)),
+    },
+    Group {
+        name: "boot-warm",
+        what: What::Boot { warm: true },
+        bar: bar(None, Some(1.5)),
     },
     Group {
         name: "harts",

@@ -38,13 +38,18 @@ pub(super) struct Run {
 }
 
 impl Side {
-    /// The same side with further options of its own.
-    pub(super) fn with(&self, options: &[&str]) -> Self {
-        let mut side = self.clone();
-        if let Self::Isoform(_, all) = &mut side {
-            all.extend(options.iter().map(|option| (*option).to_owned()));
+    /// Isoform, which keeps translated code in a folder, or not at all.
+    pub(super) fn isoform(program: PathBuf, kept: Option<&Path>) -> Self {
+        let folder = kept.map_or("off".to_owned(), |folder| folder.display().to_string());
+        Self::Isoform(program, vec!["--translation-cache".to_owned(), folder])
+    }
+
+    /// The same side, with code kept in a folder if it is Isoform.
+    pub(super) fn keeping(&self, folder: &Path) -> Self {
+        match self {
+            Self::Isoform(program, _) => Self::isoform(program.clone(), Some(folder)),
+            Self::Qemu(_) => self.clone(),
         }
-        side
     }
 
     /// Runs a bare program.
