@@ -4,7 +4,7 @@
 use super::encodings;
 use super::rig::{Rig, Snapshot, operand};
 use isoform_core::ops::Effects;
-use isoform_core::{Guest, Helper, Insn};
+use isoform_core::{Guest, Helper, Insn, Translate};
 use isoform_record::{Op, Recording, record};
 use isoform_riscv::csr::csr_name;
 use isoform_riscv::format::{Format, Operands};
@@ -108,6 +108,11 @@ fn differences(a: &Snapshot, b: &Snapshot) -> String {
 fn check(rig: &mut Rig, call: &Call, r: &mut Random) -> bool {
     let args: [u64; 4] = std::array::from_fn(|n| call.constants[n].unwrap_or_else(|| operand(r)));
     let (name, effects) = (call.helper.name, call.helper.effects);
+    let mut listed = Hart::HELPERS.iter();
+    assert!(
+        listed.any(|helper| std::ptr::eq(*helper, call.helper)),
+        "{name} is not in the list of all helpers"
+    );
     let (before, mode) = (rig.snapshot(), rig.hart.mode());
     let result = (call.helper.call)(&mut rig.hart, args);
     let (after, mode_after) = (rig.snapshot(), rig.hart.mode());
