@@ -184,16 +184,33 @@ impl<G: Translate> Emitter<'_, '_, G> {
         op: MemOp,
         operands: [Value; 3],
     ) -> Value {
+        let done = self.done_with(fast);
+        self.slowly(done, slow, op, operands)
+    }
+
+    /// Leaves the fast block with its value, for the block that is given.
+    pub(crate) fn done_with(&mut self, fast: Value) -> Block {
         let done = self.b.create_block();
-        let result = self.b.append_block_param(done, I64);
+        self.b.append_block_param(done, I64);
         self.b.ins().jump(done, &[fast.into()]);
+        done
+    }
+
+    /// The other part of [`Emitter::or_slowly`].
+    pub(crate) fn slowly(
+        &mut self,
+        done: Block,
+        slow: Block,
+        op: MemOp,
+        operands: [Value; 3],
+    ) -> Value {
         self.b.switch_to_block(slow);
         let [addr, a, b] = operands;
         let value = self.access(op, addr, a, b);
         self.b.ins().jump(done, &[value.into()]);
         self.b.seal_block(done);
         self.b.switch_to_block(done);
-        result
+        self.b.block_params(done)[0]
     }
 
     pub(crate) fn load_inline(&mut self, addr: Value, ty: MemTy) -> Value {

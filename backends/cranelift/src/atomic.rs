@@ -150,19 +150,12 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let failed = self.b.ins().uextend(I64, failed);
         let (no, none) = (self.b.ins().iconst(I8, 0), self.b.ins().iconst(I64, 0));
         self.set_reservation([no, no, none, none]);
-        let fast = self.b.current_block();
+        let done = self.done_with(failed);
         // Both ways to do it slowly are one.
         self.b.switch_to_block(missed);
         self.b.ins().jump(slow, &[]);
         self.b.seal_block(slow);
-        if let Some(fast) = fast {
-            self.b.switch_to_block(fast);
-        }
-        self.or_slowly(
-            failed,
-            slow,
-            MemOp::StoreConditional(size, order),
-            [addr, v, v],
-        )
+        let op = MemOp::StoreConditional(size, order);
+        self.slowly(done, slow, op, [addr, v, v])
     }
 }

@@ -384,15 +384,15 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let flags = self.kinds.own.with_readonly();
         let word = self.b.ins().load(I64, flags, self.guest, word);
         let asked = self.b.ins().atomic_load(I32, MemFlags::trusted(), word);
+        let left = self.b.use_var(self.left);
         let (cold, calm) = (self.cold_block(), self.b.create_block());
         self.b.ins().brif(asked, cold, &[], calm, &[]);
         self.b.seal_block(calm);
-        self.b.switch_to_block(calm);
-        let left = self.b.use_var(self.left);
         let ahead = self.ahead.get(&to).copied();
         let mut go_on = calm;
         // Another unit looks at the budget itself.
         if let Some(ahead) = ahead {
+            self.b.switch_to_block(calm);
             let short = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, left, ahead);
             go_on = self.b.create_block();
             self.b.ins().brif(short, cold, &[], go_on, &[]);
