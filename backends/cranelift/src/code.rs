@@ -278,6 +278,8 @@ impl<G: Guest> CodeCache<G> {
             units: Vec::new(),
         });
         if page.bytes.get(extent.0..extent.1) != job.bytes.get(extent.0..extent.1) {
+            // Whoever waited for it may ask again.
+            self.published.fetch_add(1, Ordering::Release);
             return;
         }
         let (gpa, mode) = job.key;
@@ -394,7 +396,9 @@ pub(crate) mod tests {
     fn code_of_another_content_is_not_made_known() {
         let cache = cache();
         cache.publish(job(8, 2, 5), unit(1));
+        let published = cache.published();
         cache.publish(job(64, 1, 0), unit(2));
+        assert_ne!(cache.published(), published, "who waits is to look again");
         assert_eq!(cache.find(job(64, 1, 0).key, page(2)), Found::Nothing);
     }
 
