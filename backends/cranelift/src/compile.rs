@@ -15,7 +15,7 @@ use cranelift_codegen::ir::{ExternalName, Function};
 use cranelift_codegen::isa::CallConv;
 use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use isoform_core::Translate;
+use isoform_core::{FloatLayout, Layout, Translate};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ impl<G: Translate> Compiler<G> {
             G::NAME,
             isa.triple(),
             flags.join(" "),
-            G::LAYOUT,
+            layout::<G>(),
             size_of::<Entry>(),
         )
     }
@@ -145,6 +145,11 @@ impl<G: Translate> Compiler<G> {
     /// Forgets all units. Nobody executes any.
     pub(crate) fn rewind(&mut self) {
         self.arena.rewind(self.fixed);
+    }
+
+    /// Forgets what a panic left half done.
+    pub(crate) fn recover(&mut self) {
+        (self.context, self.builder) = (Context::new(), FunctionBuilderContext::new());
     }
 
     /// Compiles a region.
@@ -241,4 +246,29 @@ impl<G: Translate> Compiler<G> {
             &self.context.func.params.user_named_funcs()[*name],
         ))
     }
+}
+
+/// Where a guest's state lies, in words. Without the function that tells what rounding
+/// modes mean: its address differs from run to run.
+fn layout<G: Translate>() -> String {
+    let Layout {
+        regs,
+        fregs,
+        fregs_written,
+        float,
+        pc,
+        scratch,
+        reservation,
+        tlb,
+    } = G::LAYOUT;
+    let FloatLayout {
+        control,
+        inexact,
+        direction,
+        reserved,
+        rounding: _,
+    } = float;
+    let float = (control, inexact, direction, reserved);
+    let state = (regs, fregs, fregs_written, float, pc, scratch);
+    format!("{:?}", (state, reservation, tlb))
 }
