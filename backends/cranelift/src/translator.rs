@@ -7,6 +7,7 @@ use crate::store::{self, Store};
 use isoform_core::{Attention, Guest, Translate};
 use rustix::time::{ClockId, clock_gettime};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -221,7 +222,7 @@ impl<'a, G: Translate> Worker<'a, G> {
     fn work(mut self) {
         while let Some(job) = self.shared.queue.pop() {
             let start = worked();
-            self.translate(job);
+            self.translate_or_refuse(job);
             let taken = worked().saturating_sub(start).as_nanos() as u64;
             let counters = &self.shared.counters;
             counters.nanoseconds.fetch_add(taken, Ordering::Relaxed);
@@ -230,6 +231,21 @@ impl<'a, G: Translate> Worker<'a, G> {
         }
         if let Some(mut store) = self.store {
             store.save();
+        }
+    }
+
+    /// A panic in the compiler costs the region that it was at, not the machine: whoever
+    /// waits for it must not wait for ever.
+    fn translate_or_refuse(&mut self, job: Job<G>) {
+        let key = job.key;
+        // What it left half done is made anew or was never made known: the compiler's
+        // buffers are replaced, and units are published last.
+        let done = catch_unwind(AssertUnwindSafe(|| self.translate(job)));
+        if done.is_err() {
+            // The panic's own message has been printed.
+            log::error!("the compiler failed at {:#x}: it stays interpreted", key.0);
+            self.compiler.recover();
+            self.shared.code.refuse(key);
         }
     }
 
