@@ -56,6 +56,11 @@ fn devices() {
 }
 
 #[test]
+fn kept() {
+    target("kept");
+}
+
+#[test]
 fn code() {
     target("code");
 }

@@ -8,12 +8,14 @@
 //! * [`devices`]: register accesses, queues in memory and saved states, on a whole
 //!   board.
 //! * [`code`]: decoder, disassembler and interpreter on any bytes.
+//! * [`kept`]: files of translated code kept between runs.
 
 pub mod archive;
 pub mod code;
 pub mod devices;
 pub mod hart;
 pub mod input;
+pub mod kept;
 pub mod loader;
 pub mod packages;
 mod rig;
@@ -29,4 +31,5 @@ pub const TARGETS: &[Target] = &[
     ("hart", hart::run),
     ("devices", devices::run),
     ("code", code::run),
+    ("kept", kept::run),
 ];

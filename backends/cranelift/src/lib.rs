@@ -51,4 +51,6 @@ mod warmth;
 pub use exits::Exits;
 pub use explain::{Clif, Explained, Explanation, Processor, Span, explain};
 pub use run::{Counts, Jit};
+#[doc(hidden)]
+pub use store::examine;
 pub use translator::{Made, Translator, TranslatorError, TranslatorStats};

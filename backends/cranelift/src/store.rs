@@ -6,7 +6,10 @@
 //!
 //! The file is code that will be executed. So it is used only where it belongs to the
 //! user whom the process runs as and nobody else may write to it, and where the sum over
-//! all of it is right; anything else is as if it were not there.
+//! all of it is right; anything else is as if it were not there. The sum guards against
+//! damage, not against its owner: what a file with a right sum holds under a digest is
+//! trusted to be that code, and executed. Whatever a file holds, to read it neither panics
+//! nor takes more memory than the file is long ([`examine`]).
 //!
 //! Layout: [`MAGIC`], the identity, the length of the index (8 bytes, little-endian), the
 //! index, the entries, the SHA-256 of all before.
@@ -261,8 +264,12 @@ impl<W: Write> Write for Summed<W> {
 
 /// A file that only its owner may read or write.
 fn create(path: &Path) -> std::io::Result<File> {
-    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC;
-    let flags = flags | OFlags::NOFOLLOW;
+    // Whatever somebody left there may be a pipe, or another name of a file of ours.
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
@@ -282,7 +289,7 @@ fn damaged(what: &str) -> std::io::Error {
 /// Reads a file's index, having checked all of the file.
 fn load(path: &Path, identity: &Digest) -> std::io::Result<Entries> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut file: File = rustix::fs::open(path, flags, Mode::empty())?.into();
+    let file: File = rustix::fs::open(path, flags, Mode::empty())?.into();
     let about = file.metadata()?;
     if !about.is_file() {
         return Err(damaged("it is no file"));
@@ -290,7 +297,13 @@ fn load(path: &Path, identity: &Digest) -> std::io::Result<Entries> {
     if about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o022 != 0 {
         return Err(damaged("others may have written to it"));
     }
-    let body = about
+    parse(file, identity)
+}
+
+/// Reads the index of a file that is trusted if its sum is right.
+fn parse(mut file: File, identity: &Digest) -> std::io::Result<Entries> {
+    let body = file
+        .metadata()?
         .len()
         .checked_sub(size_of::<Digest>() as u64)
         .ok_or_else(|| damaged("it is too short"))?;
@@ -345,6 +358,33 @@ fn check_sum(file: &mut File, body: u64) -> std::io::Result<()> {
         return Err(damaged("its sum is wrong"));
     }
     Ok(())
+}
+
+/// For fuzzing: reads a file of kept code that has this content, as it is or (`summed`)
+/// behind a right head and before a right sum, and decodes all that it holds. Gives how
+/// many entries that were; `None` where the file is refused.
+#[doc(hidden)]
+pub fn examine(content: &[u8], summed: bool) -> Option<usize> {
+    let identity = Digest::default();
+    let mut bytes = Vec::new();
+    if summed {
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&identity);
+    }
+    bytes.extend_from_slice(content);
+    if summed {
+        let sum = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&sum);
+    }
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let file: File = rustix::fs::memfd_create(c"kept", flags).ok()?.into();
+    file.write_all_at(&bytes, 0).ok()?;
+    let entries = parse(file, &identity).ok()?;
+    let decodes = |digest: &&Digest| {
+        let bytes = entries.read(digest);
+        bytes.is_some_and(|bytes| postcard::from_bytes::<Object>(&bytes).is_ok())
+    };
+    Some(entries.places.keys().filter(decodes).count())
 }
 
 #[cfg(test)]

@@ -137,3 +137,58 @@ fn an_index_that_lies_is_not_used() {
         }
     }
 }
+
+/// Reproducible numbers (SplitMix64).
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let a = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let b = (a ^ a >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    b ^ b >> 31
+}
+
+/// Head and index damaged, and cut short, behind a right sum: to read what is there does
+/// not panic. What it is then is the owner's to answer for.
+#[test]
+fn damage_behind_a_right_sum_is_no_harm() {
+    let (folder, file) = kept();
+    let good = std::fs::read(&file).expect("a file");
+    let body = good.len() - size_of::<Digest>();
+    let first = MAGIC.len() + size_of::<Digest>();
+    // The entries are the rest.
+    let index = u64::from_le_bytes(good[first..first + 8].try_into().expect("8 bytes"));
+    let head = first + 8 + index as usize;
+    let (mut r, mut opened) = (1, 0);
+    for _ in 0..2000 {
+        let mut bytes = good[..body].to_vec();
+        for _ in 0..=random(&mut r) % 3 {
+            bytes[random(&mut r) as usize % head] = random(&mut r) as u8;
+        }
+        if random(&mut r) % 4 == 0 {
+            bytes.truncate(random(&mut r) as usize % body);
+        }
+        let sum = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&sum);
+        std::fs::write(&file, &bytes).expect("written");
+        let mut store = Store::open(folder.path(), b"this");
+        opened += usize::from(store.len() > 0);
+        let digests: Vec<_> = store.old.places.keys().copied().collect();
+        for digest in digests {
+            drop(store.find(&digest));
+        }
+    }
+    assert!(opened > 200, "the parser was hardly reached: {opened}");
+}
+
+#[test]
+fn what_lies_in_the_way_is_not_written_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Store::open(folder.path(), b"this");
+    let mine = folder.path().join("mine");
+    std::fs::write(&mine, "precious").expect("written");
+    let name = format!("{}.tmp", std::process::id());
+    std::fs::hard_link(&mine, store.path.with_extension(name)).expect("linked");
+    store.keep([1; 32], &object(1));
+    store.save();
+    assert_eq!(std::fs::read(&mine).expect("there"), b"precious");
+    assert_eq!(Store::open(folder.path(), b"this").len(), 1);
+}
