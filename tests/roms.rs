@@ -145,6 +145,33 @@ fn verdict(run: &Run<'_>) -> Result<(), String> {
     ))
 }
 
+/// More code than the cache has room for, while it changes under the harts that run it.
+#[test]
+fn code_changes_while_the_cache_of_translated_code_is_emptied() {
+    let roms = roms("test");
+    let rewrites = |run: &Run<'_>| run.rom.name == "smp_rewrite" && run.backend == "jit";
+    let runs: Vec<_> = runs(&roms, CLOCKS).into_iter().filter(rewrites).collect();
+    assert!(!runs.is_empty());
+    all(&runs, |run| {
+        let more = [
+            "--code-cache",
+            "1M",
+            "--translation-cache",
+            "off",
+            "--stats",
+        ];
+        let output = run.output(PATIENCE, &more);
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() != Some(run.rom.exit) {
+            return Err(format!("{}; it said: {said}", output.status));
+        }
+        match said.contains("cache emptied 0 times") {
+            true => Err(format!("the cache was never full: {said}")),
+            false => Ok(()),
+        }
+    });
+}
+
 #[test]
 fn tests_give_their_verdict() {
     all(&runs(&roms("test"), CLOCKS), verdict);

@@ -97,6 +97,10 @@ fn smp(args: &Args) -> Result<()> {
                 "--timeout",
                 "300",
             ]);
+            if turn % 2 == 0 {
+                // So little that translated code is forgotten now and then.
+                command.args(["--code-cache", "1M", "--translation-cache", "off"]);
+            }
             passes(&mut command).with_context(|| format!("{name}, run {turn}"))?;
         }
         println!("{name}: {} runs", args.repeat);
