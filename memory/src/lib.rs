@@ -16,13 +16,15 @@
 
 mod bus;
 mod code;
+mod host;
 mod ram;
 mod tlb;
 
 pub use bus::{Bus, BusError, Window, WindowCounts};
 pub use code::{CodePages, WriteEpoch};
+pub use host::has_cas128;
 pub use ram::{Dma, Ram, RamError};
-pub use tlb::{Mapping, SpaceId, Tlb, has_cas128};
+pub use tlb::{Mapping, SpaceId, Tlb};
 
 /// Bytes in a page, the unit of translation and of tracking.
 pub const PAGE: u64 = 4096;

@@ -2,6 +2,7 @@
 
 use crate::PAGE;
 use crate::code::CodePages;
+use crate::host::fence_behind_atomic;
 use isoform_core::Size;
 use rustix::fs::{MemfdFlags, SealFlags, SeekFrom, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise};
@@ -317,7 +318,7 @@ pub(crate) unsafe fn compare_exchange(host: *mut u8, size: Size, old: u64, new: 
         r.unwrap_or_else(|v| v)
     }
     // SAFETY: the caller's promise; accesses are atomic, so races are defined.
-    unsafe {
+    let value = unsafe {
         match size {
             Size::B1 => {
                 found(AtomicU8::from_ptr(host).compare_exchange(old as u8, new as u8, O, O)).into()
@@ -332,7 +333,9 @@ pub(crate) unsafe fn compare_exchange(host: *mut u8, size: Size, old: u64, new: 
             .into(),
             Size::B8 => found(AtomicU64::from_ptr(host.cast()).compare_exchange(old, new, O, O)),
         }
-    }
+    };
+    fence_behind_atomic();
+    value
 }
 
 #[cfg(test)]

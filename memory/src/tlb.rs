@@ -9,6 +9,7 @@
 //! within a page of it: neither equality nor distance makes it a hit.
 
 use crate::PAGE;
+use crate::host::{cas128, fence_behind_atomic, has_cas128};
 use crate::ram::{self, Ram};
 use isoform_core::{AmoOp, FetchLayout, Size, TlbLayout};
 use std::mem::offset_of;
@@ -355,7 +356,6 @@ impl Tlb {
 
     /// Compare-and-swap of 16 bytes, 16-aligned (low half first); the value found.
     /// `None` on a miss.
-    #[cfg(target_arch = "x86_64")]
     pub fn compare_exchange_128(&self, va: u64, old: u128, new: u128) -> Option<u128> {
         if !va.is_multiple_of(16) || !has_cas128() {
             return None;
@@ -364,14 +364,9 @@ impl Tlb {
         // SAFETY: a hit is a page in RAM that `self.ram` keeps mapped; the address is
         // 16-aligned as host pages are; the CPU has the instruction.
         #[expect(unsafe_code, reason = "the fast path to guest RAM")]
-        let found = unsafe { cmpxchg16b(host, old, new) };
+        let found = unsafe { cas128(host, old, new) };
+        fence_behind_atomic();
         Some(found)
-    }
-
-    /// Hosts without a lock-free 16-byte compare-and-swap always miss.
-    #[cfg(not(target_arch = "x86_64"))]
-    pub fn compare_exchange_128(&self, _: u64, _: u128, _: u128) -> Option<u128> {
-        None
     }
 
     /// Atomic read-modify-write of 4 or 8 bytes; the old value, zero-extended. `None`
@@ -402,11 +397,13 @@ impl Tlb {
                 .into()
             }};
         }
-        match size {
-            Size::B4 => Some(amo!(AtomicU32, u32)),
-            Size::B8 => Some(amo!(AtomicU64, u64)),
-            Size::B1 | Size::B2 => None,
-        }
+        let old = match size {
+            Size::B4 => amo!(AtomicU32, u32),
+            Size::B8 => amo!(AtomicU64, u64),
+            Size::B1 | Size::B2 => return None,
+        };
+        fence_behind_atomic();
+        Some(old)
     }
 
     /// Guest-physical page of a fetch, on a hit.
@@ -509,43 +506,6 @@ impl Tlb {
             }
         }
     }
-}
-
-/// Compare-and-swap of 16 bytes; the value found.
-///
-/// Written in assembly, since the intrinsic calls a library function that is not
-/// there when the compiler does not inline it (low optimisation levels).
-///
-/// # Safety
-/// `host` is 16-aligned and points into a live mapping of guest RAM; the CPU has
-/// the instruction.
-#[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "guest RAM is behind a raw pointer by design")]
-unsafe fn cmpxchg16b(host: *mut u8, old: u128, new: u128) -> u128 {
-    let (mut low, mut high) = (old as u64, (old >> 64) as u64);
-    // SAFETY: the caller's promise; rbx, which the compiler reserves, is put back.
-    unsafe {
-        std::arch::asm!(
-            "xchg rsi, rbx",
-            "lock cmpxchg16b [rdi]",
-            "mov rbx, rsi",
-            in("rdi") host,
-            inout("rsi") new as u64 => _,
-            in("rcx") (new >> 64) as u64,
-            inout("rax") low,
-            inout("rdx") high,
-            options(nostack),
-        );
-    }
-    u128::from(high) << 64 | u128::from(low)
-}
-
-/// Whether this host swaps 16 bytes atomically without a lock.
-pub fn has_cas128() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("cmpxchg16b");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
 }
 
 #[cfg(test)]
@@ -711,6 +671,12 @@ mod tests {
         assert_eq!(t.load(0x5000, Size::B8), Some(3));
         if has_cas128() {
             assert_eq!(t.compare_exchange_128(0x5000, 3, 4 << 64), Some(3));
+            assert_eq!(t.load(0x5008, Size::B8), Some(4));
+            // Where either half differs, nothing is stored.
+            for other in [1, 5 << 64] {
+                let found = t.compare_exchange_128(0x5000, other, u128::MAX);
+                assert_eq!(found, Some(4 << 64));
+            }
             assert_eq!(t.load(0x5008, Size::B8), Some(4));
             assert_eq!(t.compare_exchange_128(0x5008, 3, 4 << 64), None);
         }
