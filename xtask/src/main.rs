@@ -9,6 +9,7 @@
 //! needs the product runs it.
 
 mod bench;
+mod cross;
 mod man;
 mod process;
 mod roms;
@@ -40,6 +41,9 @@ enum Chore {
     Soak(soak::Args),
     /// Measure: decoder, interpreter, translator, boot; or side by side with peers
     Bench(bench::Args),
+    /// Build for another host architecture and test there, on QEMU: a quarter of an hour,
+    /// so it is no step of `test`
+    Cross(cross::Args),
     /// Write the manual pages
     Man(man::Args),
 }
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => test::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Cross(args) => cross::run(&args),
         Chore::Man(args) => man::run(&args),
     };
     match result {
