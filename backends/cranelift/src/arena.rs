@@ -4,13 +4,15 @@
 //! It is shared memory without a file: perf takes code in a file, a memfd too, for the
 //! file's, and would not look for our names of it.
 
+use crate::host;
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{
-    Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mprotect,
-    mremap, munmap,
+    Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, madvise, mmap, mmap_anonymous,
+    mprotect, mremap, munmap,
 };
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What code is aligned to.
 const ALIGN: usize = 16;
@@ -36,10 +38,13 @@ pub(crate) struct Maps {
 
 impl Maps {
     fn new(size: usize) -> std::io::Result<Self> {
-        let writable = Mapping::writable(size)?;
+        let twice = |writable: Mapping| Ok((writable.executable()?, writable));
+        let mapped = Mapping::writable(size).and_then(twice);
+        // QEMU's user mode knows mremap for moving memory only.
+        let (executable, writable) = mapped.or_else(|_| Mapping::of_file(size))?;
         Ok(Self {
-            executable: writable.executable()?,
             writable,
+            executable,
         })
     }
 
@@ -53,13 +58,24 @@ impl Maps {
         if word.saturating_add(8) > self.executable.size || within > 4 {
             return;
         }
-        // SAFETY: an aligned word within the mapping. Nobody else writes to it: what is
+        let written = self.writable.start.as_ptr();
+        // SAFETY: aligned words within the mapping. Nobody else writes to them: what is
         // handed out begins at multiples of 16.
         #[expect(unsafe_code, reason = "code is written through a raw address")]
-        let word = unsafe { AtomicU64::from_ptr(self.writable.start.as_ptr().add(word).cast()) };
-        let mut code = word.load(Ordering::Relaxed).to_ne_bytes();
-        code[within..within + 4].copy_from_slice(&bytes);
-        word.store(u64::from_ne_bytes(code), Ordering::Release);
+        let (word, half) = unsafe {
+            let half = AtomicU32::from_ptr(written.add(offset & !3).cast());
+            (AtomicU64::from_ptr(written.add(word).cast()), half)
+        };
+        if within.is_multiple_of(4) {
+            // AArch64 allows the one instruction to be written, not its neighbour.
+            half.store(u32::from_ne_bytes(bytes), Ordering::Release);
+        } else {
+            let mut code = word.load(Ordering::Relaxed).to_ne_bytes();
+            code[within..within + 4].copy_from_slice(&bytes);
+            word.store(u64::from_ne_bytes(code), Ordering::Release);
+        }
+        let executed = self.executable.start.as_ptr().wrapping_add(offset);
+        host::changed(written.wrapping_add(offset), executed);
     }
 }
 
@@ -126,6 +142,22 @@ impl Mapping {
         Ok(this)
     }
 
+    /// The two mappings of a file without a name: to execute, and to write to.
+    fn of_file(size: usize) -> rustix::io::Result<(Self, Self)> {
+        let file = memfd_create("code", MemfdFlags::CLOEXEC)?;
+        ftruncate(&file, size as u64)?;
+        let map = |access| {
+            let (prot, null) = (ProtFlags::READ | access, std::ptr::null_mut());
+            let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+            // SAFETY: a fresh mapping at an address of the kernel's choice, of a file that
+            // nobody else has.
+            #[expect(unsafe_code, reason = "mmap is unsafe by nature")]
+            let start = unsafe { mmap(null, size, prot, flags, &file, 0)? };
+            Self::at(start, size)
+        };
+        Ok((map(ProtFlags::EXEC)?, map(ProtFlags::WRITE)?))
+    }
+
     fn at(start: *mut std::ffi::c_void, size: usize) -> rustix::io::Result<Self> {
         let start = NonNull::new(start.cast()).ok_or(rustix::io::Errno::NOMEM)?;
         Ok(Self { start, size })
@@ -182,6 +214,7 @@ impl Arena {
         unsafe {
             let to = self.maps.writable.start.as_ptr().add(self.used);
             to.copy_from_nonoverlapping(code.as_ptr(), code.len());
+            host::written(to, at as *const u8, code.len());
         }
         self.used += code.len().next_multiple_of(ALIGN).min(room);
         self.release();
@@ -212,6 +245,8 @@ impl Arena {
 
     /// Forgets all code behind the first `used` bytes. Nobody executes it any more.
     pub(crate) fn rewind(&mut self, used: usize) {
+        // Whoever still has some of it in a pipeline is to fetch anew what comes to lie there.
+        host::synchronise();
         self.used = used;
         self.released = self.released.min(used & !(PAGE - 1));
     }

@@ -46,6 +46,14 @@ impl<G: Translate> Emitter<'_, '_, G> {
         }
     }
 
+    /// Has nothing that follows an atomic access come before it, where that is asked for.
+    fn fence_behind(&mut self, order: Order) {
+        let acquires = matches!(order, Order::Acquire | Order::AcqRel);
+        if acquires && !self.host.atomics_fence {
+            self.b.ins().fence();
+        }
+    }
+
     /// The old value, sign-extended.
     pub(crate) fn amo_inline(
         &mut self,
@@ -62,6 +70,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
             .b
             .ins()
             .atomic_rmw(int(size), flags, operation(op), host, operand);
+        self.fence_behind(order);
         let old = self.sign_extended(size, old);
         self.or_slowly(old, slow, MemOp::Amo(op, size, order), [addr, v, v])
     }
@@ -78,6 +87,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let (host, slow) = self.hit_aligned(addr, size, G::LAYOUT.tlb.write);
         let (from, to) = (self.low(size, expected), self.low(size, new));
         let old = self.b.ins().atomic_cas(MemFlags::trusted(), host, from, to);
+        self.fence_behind(order);
         let old = self.sign_extended(size, old);
         self.or_slowly(old, slow, MemOp::Cas(size, order), [addr, expected, new])
     }
@@ -146,6 +156,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let expected = load(self, I64, places.value);
         let (from, to) = (self.low(size, expected), self.low(size, v));
         let old = self.b.ins().atomic_cas(MemFlags::trusted(), host, from, to);
+        self.fence_behind(order);
         let failed = self.b.ins().icmp(IntCC::NotEqual, old, from);
         let failed = self.b.ins().uextend(I64, failed);
         let (no, none) = (self.b.ins().iconst(I8, 0), self.b.ins().iconst(I64, 0));

@@ -10,6 +10,7 @@
 
 use crate::arena::Maps;
 use crate::compile::Unit;
+use crate::host;
 use crate::region::Region;
 use isoform_core::{Attention, Guest, PageId, Requests};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -257,9 +258,13 @@ impl<G: Guest> CodeCache<G> {
             old.get(start..end) != bytes.get(start..end)
         };
         let gone: Vec<_> = known.units.extract_if(.., changed).collect();
+        let any_gone = !gone.is_empty();
         for unit in gone {
             units.by_key.remove(&unit.key);
             known.lead(unit.key, &self.arena, self.dispatcher);
+        }
+        if any_gone {
+            host::settle_changes();
         }
         if known.units.is_empty() {
             units.pages.remove(&page.gpa);
@@ -304,6 +309,7 @@ impl<G: Guest> CodeCache<G> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::host::{Changeable, Distance};
     use crate::link::Link;
     use crate::region::Placed;
     use crate::scan::{Facts, Flow};
@@ -442,7 +448,14 @@ pub(crate) mod tests {
         let target = || (at + 4).wrapping_add(i32::from_le_bytes(maps.read(at)) as usize);
         let jumping = Unit {
             code: at,
-            links: vec![Link { at, to: 64 }],
+            links: vec![Link {
+                jump: Changeable {
+                    at,
+                    home: dispatcher,
+                },
+                distance: Distance::Bytes4,
+                to: 64,
+            }],
         };
         cache.publish(job(8, 1, 0), jumping.clone());
         cache.publish(job(64, 1, 0), unit(at + 16));

@@ -4,9 +4,9 @@ use crate::TranslatorError;
 use crate::abi::{self, Name, STUBS, Stub};
 use crate::arena::{Arena, Maps};
 use crate::emit;
-use crate::host::Distance;
+use crate::host::{self, Distance};
 use crate::jumps::Entry;
-use crate::link::{self, Link};
+use crate::link::Link;
 use crate::object::{Object, Relocation};
 use crate::region::Region;
 use crate::target::Target;
@@ -53,11 +53,7 @@ impl<G: Translate> Compiler<G> {
     /// A compiler whose code takes at most `size` bytes.
     pub(crate) fn new(size: usize) -> Result<Self, TranslatorError> {
         let target = Target::host()?;
-        if !cfg!(target_arch = "x86_64") {
-            // Code would have to be made visible to the other processors' fetches.
-            let reason = "translated code is published on x86-64 hosts only";
-            return Err(TranslatorError::Host(reason.into()));
-        }
+        host::check().map_err(TranslatorError::Host)?;
         let arena = Arena::new(size).map_err(TranslatorError::Memory)?;
         let mut this = Self {
             target,
@@ -154,7 +150,7 @@ impl<G: Translate> Compiler<G> {
 
     /// Compiles a region.
     pub(crate) fn region(&mut self, region: &Region, mode: G::Mode) -> Result<Object, Refused> {
-        let host = self.target.floats();
+        let host = self.target.features();
         self.make(emit::unit_function(), Some(region), |b| {
             emit::region::<G>(b, region, mode, host);
         })
@@ -210,12 +206,11 @@ impl<G: Translate> Compiler<G> {
         let (base, mut links) = (self.arena.next(), Vec::new());
         for relocation in relocations {
             let unsupported = || Refused::Unsupported(format!("{relocation:?}"));
-            let offset = relocation.offset as usize;
             match relocation.to {
-                Name::Unit(to) if link::SUPPORTED => {
-                    let at = link::prepare(&mut code, base, offset, self.dispatcher());
-                    let at = at.ok_or_else(unsupported)?;
-                    links.push(Link { at, to });
+                Name::Unit(to) => {
+                    let dispatcher = self.dispatcher();
+                    let link = Link::prepare(&relocation, to, &mut code, base, dispatcher);
+                    links.push(link.ok_or_else(unsupported)?);
                 }
                 name => {
                     let stub = self.stub(name).ok_or_else(unsupported)?;

@@ -9,6 +9,7 @@ use crate::TranslatorError;
 use crate::abi::Name;
 use crate::code::PAGE;
 use crate::emit;
+use crate::host;
 use crate::region::{self, Region};
 use crate::scan::{Flow, scan};
 use crate::target::Target;
@@ -27,25 +28,9 @@ pub enum Processor {
     /// This host's.
     Host,
     /// This host's architecture, as common processors have it: the same code on every
-    /// machine. On x86-64 level 3 of its psABI, with AVX2, BMI and FMA.
+    /// machine. On x86-64 level 3 of its psABI, on AArch64 Armv8 with LSE.
     Common,
 }
-
-/// What x86-64-v3 has beyond the first processors.
-const X86_64_V3: [&str; 12] = [
-    "has_cmpxchg16b",
-    "has_sse3",
-    "has_ssse3",
-    "has_sse41",
-    "has_sse42",
-    "has_popcnt",
-    "has_avx",
-    "has_avx2",
-    "has_fma",
-    "has_bmi1",
-    "has_bmi2",
-    "has_lzcnt",
-];
 
 impl Processor {
     fn target(self) -> Result<Target, TranslatorError> {
@@ -53,8 +38,8 @@ impl Processor {
         let infer = self == Processor::Host;
         let builder = cranelift_native::builder_with_options(infer);
         let mut builder = builder.map_err(|e| wrong(&e))?;
-        if self == Processor::Common && cfg!(target_arch = "x86_64") {
-            for feature in X86_64_V3 {
+        if self == Processor::Common {
+            for feature in host::common_features() {
                 builder.enable(feature).map_err(|e| wrong(&e))?;
             }
         }
@@ -189,7 +174,7 @@ fn compile<G: Translate>(
     let mut context = Context::for_function(emit::unit_function());
     let mut builder = FunctionBuilderContext::new();
     let mut b = FunctionBuilder::new(&mut context.func, &mut builder);
-    emit::region::<G>(&mut b, region, guest.mode(), target.floats());
+    emit::region::<G>(&mut b, region, guest.mode(), target.features());
     b.finalize(isa.frontend_config());
     mark_cold(&mut context.func);
     let compiled = context.compile(isa, &mut ControlPlane::default());

@@ -19,9 +19,9 @@
 //! device or always traps is left to the interpreter, which executes that instruction
 //! from the state of before it. So traps are precise, and equal in both forms.
 //!
-//! It knows no guest by name. `unsafe` lies where code is written (`arena`), entered
-//! (`enter`) and calls back (`call`); all of it rests on the code being Cranelift's,
-//! made from the semantics of a guest.
+//! It knows no guest by name. `unsafe` lies where code is written (`arena`), made known to
+//! the host (`host`), entered (`enter`) and calls back (`call`); all of it rests on the
+//! code being Cranelift's, made from the semantics of a guest.
 
 mod abi;
 mod access;

@@ -41,8 +41,8 @@ impl Target {
         &*self.thorough
     }
 
-    /// What it has for floating point. x86-64 alone may lack any of it.
-    pub(crate) fn floats(&self) -> Host {
+    /// What it has. A flag that an architecture does not know names what it always has.
+    pub(crate) fn features(&self) -> Host {
         let flags = self.isa().isa_flags();
         let has = |name: &str| {
             let flag = flags.iter().find(|flag| flag.name == name);
@@ -51,6 +51,7 @@ impl Target {
         Host {
             fma: has("has_fma") && has("has_avx"),
             round: has("has_sse41"),
+            atomics_fence: has("has_lse"),
         }
     }
 

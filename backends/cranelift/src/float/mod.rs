@@ -34,13 +34,18 @@ use exact::Exact;
 use isoform_core::{Float, FloatOp, Helper, Rounding, SignOp, Size, Translate};
 pub(crate) use registers::FloatRegs;
 
-/// Instructions of the host that not all have. Without them Cranelift calls a library.
+/// What not all hosts of an architecture have. Without the instructions Cranelift calls a
+/// library.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Host {
     /// Fused multiply-add.
     pub(crate) fma: bool,
     /// Rounding to a whole number.
     pub(crate) round: bool,
+    /// An atomic read-modify-write is a full fence, as it is on x86-64 and with AArch64's
+    /// LSE (Arm ARM B2.3, "Barrier-ordered-before"); a pair of exclusive accesses lets
+    /// later loads come before its store.
+    pub(crate) atomics_fence: bool,
 }
 
 /// Ways off the common case.

@@ -1,8 +1,19 @@
-//! What depends on the host's architecture: how distances are written into code, and
-//! how code is made visible to whoever executes it.
+//! What depends on the host's architecture: how distances are written into code, how a
+//! jump is changed while others may be executing it, and how code is made visible to
+//! whoever executes it.
+//!
+//! Encodings are known of all hosts on all hosts, so that they can be tested and code
+//! be explained; what a host itself must do ([`check`], [`written`], [`synchronise`])
+//! is chosen here.
+
+mod aarch64;
+mod barrier;
+mod x86_64;
 
 use cranelift_codegen::binemit::Reloc;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use barrier::synchronise;
 
 /// How a distance is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +22,15 @@ pub(crate) enum Distance {
     Bytes4,
     /// Bits 25:0 of an instruction, in words of four bytes (AArch64 `B` and `BL`).
     Branch26,
+}
+
+/// A jump that has been made ready to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Changeable {
+    /// The address of the four bytes that change.
+    pub(crate) at: usize,
+    /// What leads to the target that it was made ready with, from near enough.
+    pub(crate) home: usize,
 }
 
 impl Distance {
@@ -28,35 +48,94 @@ impl Distance {
         let place = code.get_mut(offset..)?.first_chunk_mut::<4>()?;
         *place = match self {
             Distance::Bytes4 => i32::try_from(distance).ok()?.to_le_bytes(),
-            Distance::Branch26 => {
-                let words = i32::try_from(distance >> 2).ok()?;
-                if distance & 3 != 0 || !(-(1 << 25)..1 << 25).contains(&words) {
-                    return None;
-                }
-                let opcode = u32::from_le_bytes(*place) & !0x03ff_ffff;
-                (opcode | words as u32 & 0x03ff_ffff).to_le_bytes()
-            }
+            Distance::Branch26 => aarch64::with_distance(*place, distance)?,
         };
         Some(())
     }
+
+    /// Adds code that leads to a target that is too far from `code`, which will lie at
+    /// `base`; gives where it will lie. `None` where the host has no need of that.
+    pub(crate) fn veneer(self, code: &mut Vec<u8>, base: usize, target: usize) -> Option<usize> {
+        match self {
+            Distance::Bytes4 => None,
+            Distance::Branch26 => aarch64::veneer(code, base, target),
+        }
+    }
+
+    /// Leads the jump whose distance lies at `offset` of code that will be at `base` to
+    /// `target`, so that it can be changed later.
+    pub(crate) fn prepare(
+        self,
+        code: &mut Vec<u8>,
+        base: usize,
+        offset: usize,
+        target: usize,
+    ) -> Option<Changeable> {
+        match self {
+            Distance::Bytes4 => x86_64::prepare(code, base, offset, target),
+            Distance::Branch26 => aarch64::prepare(code, base, offset, target),
+        }
+    }
+
+    /// The four bytes at `at` with which a jump leads to `target`. `None` where it does
+    /// not reach.
+    pub(crate) fn jump(self, at: usize, target: usize) -> Option<[u8; 4]> {
+        match self {
+            Distance::Bytes4 => x86_64::distance(at, target),
+            Distance::Branch26 => aarch64::branch(at, target),
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What common processors of this host's architecture have, as Cranelift names it.
+pub(crate) fn common_features() -> &'static [&'static str] {
+    match () {
+        () if cfg!(target_arch = "x86_64") => x86_64::COMMON,
+        () if cfg!(target_arch = "aarch64") => aarch64::COMMON,
+        () => &[],
+    }
+}
 
-    #[test]
-    fn distances_are_written_where_they_fit() {
-        let mut code = [0x90; 6];
-        assert_eq!(Distance::Bytes4.write(&mut code, 1, -2), Some(()));
-        assert_eq!(code, [0x90, 0xfe, 0xff, 0xff, 0xff, 0x90]);
-        assert_eq!(Distance::Bytes4.write(&mut code, 3, 0), None);
-        assert_eq!(Distance::Bytes4.write(&mut code, 0, 1 << 31), None);
-        // `bl` to itself becomes one to the instruction before.
-        let mut code = 0x9400_0000u32.to_le_bytes();
-        assert_eq!(Distance::Branch26.write(&mut code, 0, -4), Some(()));
-        assert_eq!(u32::from_le_bytes(code), 0x97ff_ffff);
-        assert_eq!(Distance::Branch26.write(&mut code, 0, 2), None);
-        assert_eq!(Distance::Branch26.write(&mut code, 0, 1 << 27), None);
+/// Whether code can be published on this host, and why not; to be asked first.
+pub(crate) fn check() -> Result<(), String> {
+    let registered = barrier::register();
+    if cfg!(target_arch = "x86_64") {
+        // Fetches see all stores (Intel SDM 3A, "Self-Modifying Code"; AMD APM 2,
+        // 7.6.1); the barrier only drops what a processor fetched ahead from code long
+        // left.
+        return Ok(());
+    }
+    if cfg!(target_arch = "aarch64") {
+        let why = |e| format!("the kernel has no membarrier that processors fetch anew by: {e}");
+        return registered.map_err(why);
+    }
+    Err("translated code is published on x86-64 and AArch64 hosts only".into())
+}
+
+/// Makes code visible to all processors' instruction fetches: `len` bytes that were
+/// written at `written` and are executed at `executed`. Nobody knows of them yet.
+pub(crate) fn written(written: *const u8, executed: *const u8, len: usize) {
+    #[cfg(target_arch = "aarch64")]
+    {
+        aarch64::clean(written, executed, len);
+        synchronise();
+    }
+    // On x86-64 stores are all it takes.
+    let _ = (written, executed, len);
+}
+
+/// The same for four bytes of code that others may be executing. They may do so with the
+/// old ones until they are synchronised.
+pub(crate) fn changed(written: *const u8, executed: *const u8) {
+    #[cfg(target_arch = "aarch64")]
+    aarch64::clean(written, executed, 4);
+    let _ = (written, executed);
+}
+
+/// Has no processor go on with what it fetched before a change, where [`changed`] alone
+/// leaves that open.
+pub(crate) fn settle_changes() {
+    if cfg!(target_arch = "aarch64") {
+        synchronise();
     }
 }
