@@ -163,7 +163,7 @@ fn damage_behind_a_right_sum_is_no_harm() {
         for _ in 0..=random(&mut r) % 3 {
             bytes[random(&mut r) as usize % head] = random(&mut r) as u8;
         }
-        if random(&mut r) % 4 == 0 {
+        if random(&mut r).is_multiple_of(4) {
             bytes.truncate(random(&mut r) as usize % body);
         }
         let sum = Sha256::digest(&bytes);
