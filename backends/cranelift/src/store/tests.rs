@@ -158,7 +158,7 @@ fn damage_behind_a_right_sum_is_no_harm() {
     let index = u64::from_le_bytes(good[first..first + 8].try_into().expect("8 bytes"));
     let head = first + 8 + index as usize;
     let (mut r, mut opened) = (1, 0);
-    for _ in 0..2000 {
+    for _ in 0..1000 {
         let mut bytes = good[..body].to_vec();
         for _ in 0..=random(&mut r) % 3 {
             bytes[random(&mut r) as usize % head] = random(&mut r) as u8;
@@ -176,7 +176,7 @@ fn damage_behind_a_right_sum_is_no_harm() {
             drop(store.find(&digest));
         }
     }
-    assert!(opened > 200, "the parser was hardly reached: {opened}");
+    assert!(opened > 100, "the parser was hardly reached: {opened}");
 }
 
 #[test]

@@ -146,9 +146,14 @@ impl Maker<'_> {
             let registers = u32::from(base) << 15 | u32::from(base) << 7;
             self.code.push(Encoding::Long(registers | 3 << 12 | 0x03));
         }
+        let accesses = self.accesses(base);
+        let first = accesses.first().map(|e| e.decode(self.ext));
+        let displacement = first.map_or(0, |(i, line)| {
+            line.map_or(0, |line| Touches::new(&line, i).displacement)
+        });
         let at = match self.r.below(4) {
             // At the end of the page, with what comes in the next.
-            0 => 4096 - 2 * self.r.below(9) as i32,
+            0 => 4096 - displacement - 1 - self.r.below(8) as i32,
             1 => REACH + self.r.below(3900) as i32,
             _ => REACH + 16 * self.r.below(240) as i32,
         };
@@ -168,7 +173,6 @@ impl Maker<'_> {
             }
             _ => {}
         }
-        let accesses = self.accesses(base);
         self.code.extend(accesses);
     }
 
