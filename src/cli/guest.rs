@@ -8,6 +8,7 @@ use crate::config::{self, Arch, BiosChoice, CpuOptions, DriveSpec, MachineOption
 
 /// A guest.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// What to run: a name such as debian:riscv64, or a file
     pub(super) image: Option<OsString>,
