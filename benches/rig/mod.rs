@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use isoform_core::{Attention, Clock, Exit};
-use isoform_memory::{Bus, Ram, WriteEpoch};
-use isoform_riscv::{Cpu, Hart, Lines, Timebase, TimerService, Wiring};
+use isoform_core::{Attention, Exit};
+use isoform_memory::{Bus, Ram};
+use isoform_riscv::{Cpu, Hart, Wiring};
 use object::{Object, ObjectSegment};
 
 /// Where memory begins, as on the board `virt`.
@@ -15,24 +15,6 @@ pub(crate) const RAM_BASE: u64 = 0x8000_0000;
 pub(crate) const SLICE: u64 = 10_000_000;
 /// Instructions before it: the program's preparations, page tables above all.
 const PRELUDE: u64 = 3_000_000;
-
-/// Time stands still: nothing measured here looks at it.
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> u64 {
-        0
-    }
-    fn epoch(&self) -> u64 {
-        0
-    }
-}
-
-struct NoTimer;
-
-impl TimerService for NoTimer {
-    fn arm(&self, _: usize, _: Option<u64>) {}
-}
 
 /// What executes a hart.
 pub(crate) trait Form {
@@ -59,16 +41,8 @@ impl<F: Form> Rig<F> {
         for (address, bytes) in code {
             ram.write(*address, bytes).expect("linked into RAM");
         }
-        let attention = Arc::new(Attention::new());
-        let lines = Arc::new(Lines::new(attention.clone()));
-        let wiring = Wiring {
-            bus: Arc::new(Bus::new(ram)),
-            epoch: Arc::new(WriteEpoch::new([attention.clone()])),
-            lines,
-            timebase: Timebase::new(Arc::new(Still), Arc::default()),
-            timers: Arc::new(NoTimer),
-            firmware: false,
-        };
+        let wiring = Wiring::alone(Bus::new(ram));
+        let attention = wiring.lines.attention().clone();
         let cpu = Cpu::with([]).expect("the default CPU");
         Self {
             hart: Hart::new(0, cpu, entry, wiring),

@@ -133,25 +133,12 @@ fn opens_console(hart: &Hart, block: u64) -> bool {
 mod tests {
     use super::*;
     use crate::boot::sbi::{HartStatus, Reset};
-    use isoform_core::{Attention, Clock, Exit, Requests};
-    use isoform_memory::{Bus, Ram, WriteEpoch};
-    use isoform_riscv::{Cpu, Lines, Timebase, TimerService, Wiring};
+    use isoform_core::{Exit, Requests};
+    use isoform_memory::{Bus, Ram};
+    use isoform_riscv::{Cpu, Wiring};
     use std::sync::{Arc, Mutex};
 
     const BASE: u64 = 0x8000_0000;
-
-    struct Still;
-    impl Clock for Still {
-        fn now(&self) -> u64 {
-            0
-        }
-        fn epoch(&self) -> u64 {
-            0
-        }
-    }
-    impl TimerService for Still {
-        fn arm(&self, _: usize, _: Option<u64>) {}
-    }
 
     /// Hears what is printed; types `k`.
     #[derive(Default)]
@@ -182,16 +169,8 @@ mod tests {
     }
 
     fn hart() -> Hart {
-        let bus = Arc::new(Bus::new(Arc::new(Ram::new(BASE, 0x2000).expect("8 KiB"))));
-        let lines = Arc::new(Lines::new(Arc::new(Attention::new())));
-        let wiring = Wiring {
-            bus,
-            epoch: Arc::new(WriteEpoch::new([lines.attention().clone()])),
-            lines,
-            timebase: Timebase::new(Arc::new(Still), Arc::default()),
-            timers: Arc::new(Still),
-            firmware: false,
-        };
+        let bus = Bus::new(Arc::new(Ram::new(BASE, 0x2000).expect("8 KiB")));
+        let wiring = Wiring::alone(bus);
         Hart::new(0, Cpu::default(), BASE, wiring)
     }
 

@@ -2,28 +2,12 @@
 //! kernel.
 
 use super::frame::*;
-use isoform_core::{Attention, Clock, Exit, Size};
+use isoform_core::{Attention, Exit, Size};
 use isoform_cranelift::{Jit, Translator};
 use isoform_interp::Interp;
-use isoform_memory::{Bus, Ram, WriteEpoch};
-use isoform_riscv::{Cause, Cpu, Hart, Lines, Priv, Timebase, TimerService, Wiring};
+use isoform_memory::{Bus, Ram};
+use isoform_riscv::{Cause, Cpu, Hart, Priv, Wiring};
 use std::sync::Arc;
-
-/// A clock that stands still.
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> u64 {
-        0
-    }
-    fn epoch(&self) -> u64 {
-        0
-    }
-}
-
-impl TimerService for Still {
-    fn arm(&self, _: usize, _: Option<u64>) {}
-}
 
 /// What the program left.
 pub(crate) struct Ran {
@@ -46,15 +30,7 @@ fn hart(image: &Image, cpu: Cpu) -> Hart {
     ram.write(DATA, &image.data).expect("the data fits");
     ram.store(VECTOR, Size::B4, WFI.into())
         .expect("the vector is in RAM");
-    let lines = Arc::new(Lines::new(Arc::new(Attention::new())));
-    let wiring = Wiring {
-        bus: Arc::new(Bus::new(ram)),
-        epoch: Arc::new(WriteEpoch::new([lines.attention().clone()])),
-        lines,
-        timebase: Timebase::new(Arc::new(Still), Arc::default()),
-        timers: Arc::new(Still),
-        firmware: false,
-    };
+    let wiring = Wiring::alone(Bus::new(ram));
     let mut hart = Hart::new(0, cpu, image.entry, wiring);
     let state = &mut hart.state;
     state.privilege = Priv::U;

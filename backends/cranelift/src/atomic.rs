@@ -24,28 +24,6 @@ fn operation(op: AmoOp) -> AtomicRmwOp {
 }
 
 impl<G: Translate> Emitter<'_, '_, G> {
-    /// The low bytes of a value.
-    fn low(&mut self, size: Size, v: Value) -> Value {
-        match size {
-            Size::B8 => v,
-            _ => self.b.ins().ireduce(int(size), v),
-        }
-    }
-
-    fn sign_extended(&mut self, size: Size, v: Value) -> Value {
-        match size {
-            Size::B8 => v,
-            _ => self.b.ins().sextend(I64, v),
-        }
-    }
-
-    fn zero_extended(&mut self, size: Size, v: Value) -> Value {
-        match size {
-            Size::B8 => v,
-            _ => self.b.ins().uextend(I64, v),
-        }
-    }
-
     /// Has nothing that follows an atomic access come before it, where that is asked for.
     fn fence_behind(&mut self, order: Order) {
         let acquires = matches!(order, Order::Acquire | Order::AcqRel);

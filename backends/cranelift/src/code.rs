@@ -312,7 +312,7 @@ pub(crate) mod tests {
     use crate::host::{Changeable, Distance};
     use crate::link::Link;
     use crate::region::Placed;
-    use crate::scan::{Facts, Flow};
+    use crate::scan::Facts;
     use isoform_core::Insn;
     use isoform_riscv::Hart;
     use std::collections::BTreeMap;
@@ -333,21 +333,11 @@ pub(crate) mod tests {
 
     /// A region of one instruction at `at`, in a page that is all `fill`.
     pub(crate) fn job(at: u64, version: u32, fill: u8) -> Job<Hart> {
-        let facts = Facts {
-            reads: 0,
-            writes: 0,
-            float_reads: 0,
-            float_writes: 0,
-            computes: false,
-            calls: false,
-            loads: false,
-            flow: Flow::Next,
-        };
         let placed = Placed {
             at,
             insn: Insn::default(),
             length: 4,
-            facts,
+            facts: Facts::default(),
         };
         Job {
             key: (GPA | at, mode()),

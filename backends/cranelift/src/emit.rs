@@ -320,14 +320,6 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.ins().return_(&[left]);
     }
 
-    /// Goes on at any address.
-    fn go_to(&mut self, pc: Value) {
-        self.write_back(self.dirty);
-        let left = self.b.use_var(self.left);
-        let args = [self.guest, pc, left];
-        self.b.ins().return_call(self.abi.dispatch, &args);
-    }
-
     /// The current block ends as its last instruction says.
     fn end(&mut self) {
         match (self.flow, self.operand) {
@@ -342,10 +334,10 @@ impl<G: Translate> Emitter<'_, '_, G> {
                 self.edge(self.next);
             }
             (Flow::Jump(offset), _) => self.edge(self.at.wrapping_add(offset as u64)),
-            (Flow::Indirect, Some(target)) => self.go_to(target),
+            (Flow::Indirect, Some(target)) => self.tail_call(self.abi.dispatch, target),
             (Flow::Leave, target) => {
                 let pc = target.unwrap_or_else(|| self.address(self.next));
-                self.go_to(pc);
+                self.tail_call(self.abi.dispatch, pc);
             }
             _ => self.edge(self.next),
         }
@@ -358,22 +350,22 @@ impl<G: Translate> Emitter<'_, '_, G> {
         if to <= self.at {
             self.poll(to);
         }
-        match block {
-            Some(block) => {
-                self.b.ins().jump(block, &[]);
-            }
-            None if to < PAGE as u64 => {
-                let unit = abi::import_unit(self.b.func, to);
-                self.tail_call(unit, to);
-            }
-            None => self.tail_call(self.abi.dispatch, to),
+        if let Some(block) = block {
+            self.b.ins().jump(block, &[]);
+            return;
         }
+        let unit = match to < PAGE as u64 {
+            true => abi::import_unit(self.b.func, to),
+            false => self.abi.dispatch,
+        };
+        let pc = self.address(to);
+        self.tail_call(unit, pc);
     }
 
-    /// Leaves the region for the code at an offset.
-    fn tail_call(&mut self, unit: FuncRef, to: u64) {
+    /// Leaves the region for a unit, or for whatever is at an address.
+    fn tail_call(&mut self, unit: FuncRef, pc: Value) {
         self.write_back(self.dirty);
-        let (pc, left) = (self.address(to), self.b.use_var(self.left));
+        let left = self.b.use_var(self.left);
         self.b.ins().return_call(unit, &[self.guest, pc, left]);
     }
 

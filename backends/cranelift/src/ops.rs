@@ -38,6 +38,30 @@ impl<G: Translate> Emitter<'_, '_, G> {
         }
     }
 
+    /// The low bytes of a value.
+    pub(crate) fn low(&mut self, size: Size, v: Value) -> Value {
+        match size {
+            Size::B8 => v,
+            _ => self.b.ins().ireduce(int(size), v),
+        }
+    }
+
+    /// What [`Emitter::low`] gives, as 64 bits again.
+    pub(crate) fn sign_extended(&mut self, size: Size, v: Value) -> Value {
+        match size {
+            Size::B8 => v,
+            _ => self.b.ins().sextend(I64, v),
+        }
+    }
+
+    /// What [`Emitter::low`] gives, as 64 bits again.
+    pub(crate) fn zero_extended(&mut self, size: Size, v: Value) -> Value {
+        match size {
+            Size::B8 => v,
+            _ => self.b.ins().uextend(I64, v),
+        }
+    }
+
     /// Whether a value is the constant 0.
     fn is_constant_zero(&self, v: Value) -> bool {
         let inst = self.b.func.dfg.value_def(v).inst();
@@ -200,19 +224,13 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
     }
 
     fn sext(&mut self, size: Size, a: Value) -> Value {
-        if size == Size::B8 {
-            return a;
-        }
-        let low = self.b.ins().ireduce(int(size), a);
-        self.b.ins().sextend(I64, low)
+        let low = self.low(size, a);
+        self.sign_extended(size, low)
     }
 
     fn zext(&mut self, size: Size, a: Value) -> Value {
-        if size == Size::B8 {
-            return a;
-        }
-        let low = self.b.ins().ireduce(int(size), a);
-        self.b.ins().uextend(I64, low)
+        let low = self.low(size, a);
+        self.zero_extended(size, low)
     }
 
     fn cmp(&mut self, c: Cond, a: Value, b: Value) -> Value {

@@ -7,9 +7,10 @@ use isoform_core::{FReg, Guest};
 use std::convert::Infallible;
 
 /// Where control goes after an instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Flow {
     /// To the next one.
+    #[default]
     Next,
     /// By this offset, or to the next one.
     Branch(i64),
@@ -24,7 +25,7 @@ pub(crate) enum Flow {
 }
 
 /// What an instruction does, as far as a translator plans by it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
     /// Integer registers read, a bit each.
     pub(crate) reads: u32,
@@ -48,16 +49,7 @@ pub(crate) struct Facts {
 pub(crate) fn scan<G: Guest>(mode: G::Mode, insn: Insn) -> Facts {
     let mut scan = Scan::<G> {
         mode,
-        facts: Facts {
-            reads: 0,
-            writes: 0,
-            float_reads: 0,
-            float_writes: 0,
-            computes: false,
-            calls: false,
-            loads: false,
-            flow: Flow::Next,
-        },
+        facts: Facts::default(),
     };
     let Ok(()) = G::execute(&mut scan, &insn);
     scan.facts

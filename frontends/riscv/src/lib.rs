@@ -7,7 +7,8 @@
 //! * [`csr`], `system`: control and status registers, and instructions that act on
 //!   the machine. [`trap`]: exceptions and interrupts. `mmu`, `pmp`: who may access
 //!   what.
-//! * [`generate`]: random instructions and programs, for tests.
+//! * [`generate`]: random instructions and programs, for tests. `alone`: what a hart is
+//!   connected to where there is no machine.
 //! * [`ext`]: which extensions a hart has, and how they are announced.
 //!
 //! Neighbours: `isoform-core` for the contracts, `isoform-memory` for RAM and TLB,
@@ -17,6 +18,7 @@
 //! Instruction Set Manual, version 20240411 and later, by chapter number or name.
 
 mod access;
+mod alone;
 pub mod csr;
 pub mod decode;
 pub mod disasm;

@@ -3,12 +3,12 @@
 //! A trap leads to a loop in M mode, where the test finds all that the trap left.
 
 use crate::program::{DATA, LEFT, OFFSET, PAGES, Program, ROUND, ROUNDS, STRIDE};
-use isoform_core::{Attention, BusFault, Clock, Device, Exit, RestoreError, Size};
+use isoform_core::{BusFault, Device, Exit, RestoreError, Size};
 use isoform_cranelift::{Jit, Translator};
 use isoform_interp::Interp;
-use isoform_memory::{Bus, Ram, WriteEpoch};
+use isoform_memory::{Bus, Ram};
 use isoform_riscv::generate::Random;
-use isoform_riscv::{Cpu, Hart, Lines, Priv, State, Timebase, TimerService, Wiring};
+use isoform_riscv::{Cpu, Hart, Priv, State, Wiring};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -100,21 +100,6 @@ impl Fault {
     }
 }
 
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> u64 {
-        0
-    }
-    fn epoch(&self) -> u64 {
-        0
-    }
-}
-
-impl TimerService for Still {
-    fn arm(&self, _: usize, _: Option<u64>) {}
-}
-
 /// A device that remembers what was done to it, and refuses some of it.
 #[derive(Default)]
 struct Log(Vec<(bool, u64, Size, u64)>);
@@ -155,7 +140,6 @@ struct Side {
 impl Side {
     fn new(program: &Program) -> Self {
         let ram = Arc::new(Ram::new(BASE, SIZE).expect("a little RAM"));
-        let lines = Arc::new(Lines::new(Arc::new(Attention::new())));
         let handler: Vec<u8> = HANDLER_CODE.iter().flat_map(|w| w.to_le_bytes()).collect();
         ram.write(HANDLER, &handler).expect("it fits");
         ram.write(CODE, &program.code).expect("it fits");
@@ -167,14 +151,7 @@ impl Side {
         let device = Arc::new(Mutex::new(Log::default()));
         let mut bus = Bus::new(ram);
         bus.map("log", DEVICE, PAGE, device.clone()).expect("free");
-        let wiring = Wiring {
-            bus: Arc::new(bus),
-            epoch: Arc::new(WriteEpoch::new([lines.attention().clone()])),
-            lines,
-            timebase: Timebase::new(Arc::new(Still), Arc::default()),
-            timers: Arc::new(Still),
-            firmware: false,
-        };
+        let wiring = Wiring::alone(bus);
         let hart = Hart::new(0, Cpu::default(), BASE, wiring);
         Self { hart, device }
     }

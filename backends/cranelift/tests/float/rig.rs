@@ -2,11 +2,11 @@
 
 use crate::instructions::{Instruction, op_fp};
 use crate::values::{DOUBLES, NANS_64, ODD_32, SINGLES, boxed};
-use isoform_core::{Attention, Clock, Exit, Guest, Size};
+use isoform_core::{Exit, Guest, Size};
 use isoform_cranelift::{Jit, Translator};
 use isoform_interp::Interp;
-use isoform_memory::{Bus, Ram, WriteEpoch};
-use isoform_riscv::{Cpu, Hart, Lines, State, Timebase, TimerService, Wiring};
+use isoform_memory::{Bus, Ram};
+use isoform_riscv::{Cpu, Hart, State, Wiring};
 use std::sync::Arc;
 
 const BASE: u64 = 0x8000_0000;
@@ -39,39 +39,16 @@ impl Random {
     }
 }
 
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> u64 {
-        0
-    }
-    fn epoch(&self) -> u64 {
-        0
-    }
-}
-
-impl TimerService for Still {
-    fn arm(&self, _: usize, _: Option<u64>) {}
-}
-
 /// A hart in M mode with floating point on, and code at [`CODE`].
 fn hart(code: &[u32]) -> Hart {
     let ram = Arc::new(Ram::new(BASE, 4 << 20).expect("a little RAM"));
-    let lines = Arc::new(Lines::new(Arc::new(Attention::new())));
     // lui x5, 4; csrs mstatus, x5
     let start = [0x0000_42b7, 0x3002_a073];
     for (at, words) in [(BASE, &start[..]), (CODE, code)] {
         let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         ram.write(at, &bytes).expect("it fits");
     }
-    let wiring = Wiring {
-        bus: Arc::new(Bus::new(ram)),
-        epoch: Arc::new(WriteEpoch::new([lines.attention().clone()])),
-        lines,
-        timebase: Timebase::new(Arc::new(Still), Arc::default()),
-        timers: Arc::new(Still),
-        firmware: false,
-    };
+    let wiring = Wiring::alone(Bus::new(ram));
     let mut hart = Hart::new(0, Cpu::default(), BASE, wiring);
     assert_eq!(Interp::new(CACHE).run(&mut hart, 2), Exit::Budget);
     assert_eq!(hart.state.mstatus & DIRTY, CLEAN);
