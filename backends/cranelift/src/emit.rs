@@ -285,10 +285,19 @@ impl<G: Translate> Emitter<'_, '_, G> {
         block
     }
 
+    /// A block that is entered as often as the current one.
+    fn block_beside(&mut self) -> Block {
+        let current = self.b.current_block();
+        match current.is_some_and(|block| self.b.func.layout.is_cold(block)) {
+            true => self.cold_block(),
+            false => self.b.create_block(),
+        }
+    }
+
     /// Does something seldom where `c` is not 0, which leaves the region; gives the
     /// block to go on in otherwise.
     pub(crate) fn unless(&mut self, c: Value, seldom: impl FnOnce(&mut Self)) -> Block {
-        let (cold, go_on) = (self.cold_block(), self.b.create_block());
+        let (cold, go_on) = (self.cold_block(), self.block_beside());
         self.b.ins().brif(c, cold, &[], go_on, &[]);
         self.b.seal_block(cold);
         self.b.seal_block(go_on);
@@ -413,7 +422,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         };
         self.outs[out as usize] = Some(block);
         let status = self.status();
-        let go_on = self.b.create_block();
+        let go_on = self.block_beside();
         self.b.ins().brif(status, block, &[], go_on, &[]);
         self.b.seal_block(go_on);
         self.b.switch_to_block(go_on);
