@@ -57,6 +57,13 @@ fn hash(shown: &Shown) -> &str {
 
 /// Does something while all processors are busy otherwise as well.
 fn under_load<T>(work: impl FnOnce() -> T) -> T {
+    /// Says so when it goes, by a panic too: whoever is busy would be for ever.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
@@ -66,9 +73,8 @@ fn under_load<T>(work: impl FnOnce() -> T) -> T {
                 }
             });
         }
-        let result = work();
-        done.store(true, Ordering::Relaxed);
-        result
+        let _over = Over(&done);
+        work()
     })
 }
 

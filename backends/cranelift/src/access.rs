@@ -9,21 +9,24 @@
 //! where that has not, Rust is.
 
 use crate::abi;
+use crate::code::PAGE;
 use crate::emit::{Emitter, Out};
+use crate::scan::Reach;
+use crate::spans::Span;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{Block, InstBuilder, StackSlot, StackSlotData, StackSlotKind, Value};
+use cranelift_frontend::Variable;
 use isoform_core::{MemOp, MemTy, Size, Translate};
 use std::collections::BTreeSet;
 
 /// Bits of an address above the offset in its page.
 const PAGE_BITS: i64 = !0xfff;
-/// No page: accesses compare with an address whose bits below the alignment are kept,
-/// and those above it in the page are not.
-const NO_PAGE: i64 = -1;
-/// A site: the page, and what to add to an address in it.
-const SITE: i32 = 16;
-const ADDEND: i32 = 8;
+/// A site: the page, the host's address of it, and how large an offset in it may be, each
+/// by one more. A site without a page has room for nothing.
+const SITE: i32 = 24;
+const HOST: i32 = 8;
+const ROOM: i32 = 16;
 
 /// The sites of a region.
 #[derive(Default)]
@@ -32,6 +35,15 @@ pub(crate) struct Sites {
     /// Offsets of the instructions that have one, and how many were given theirs.
     follows: BTreeSet<u64>,
     given: i32,
+}
+
+/// Where an access goes.
+pub(crate) struct Hit {
+    /// The host's address, and what to add to it.
+    pub(crate) host: Value,
+    pub(crate) offset: i32,
+    /// The block for misses, where there can be any.
+    pub(crate) slow: Option<Block>,
 }
 
 impl<G: Translate> Emitter<'_, '_, G> {
@@ -52,9 +64,11 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let size = (SITE * count) as u32;
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
         let slot = self.b.create_sized_stack_slot(data);
-        let none = self.b.ins().iconst(I64, NO_PAGE);
+        let none = self.b.ins().iconst(I64, 0);
         for site in 0..count {
-            self.b.ins().stack_store(I64, none, slot, SITE * site);
+            self.b
+                .ins()
+                .stack_store(I64, none, slot, SITE * site + ROOM);
         }
         self.sites = Sites {
             slot: Some(slot),
@@ -89,14 +103,14 @@ impl<G: Translate> Emitter<'_, '_, G> {
         (entry, found)
     }
 
-    /// The entry for an access that may be misaligned, and whether it hits: it does where
-    /// it lies in one page.
-    fn look_up_within(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Value) {
+    /// The entry for accesses to so many bytes, and whether it hits: it does where they
+    /// lie in one page.
+    fn look_up_within(&mut self, addr: Value, bytes: i64, tag: usize) -> (Value, Value) {
         let (entry, found) = self.look_up(addr, tag);
         let distance = self.b.ins().bxor(addr, found);
-        let room = 4096 - size.bytes() as i64;
         let cc = IntCC::UnsignedLessThanOrEqual;
-        (entry, self.b.ins().icmp_imm_u(cc, distance, room))
+        let hit = self.b.ins().icmp_imm_u(cc, distance, PAGE as i64 - bytes);
+        (entry, hit)
     }
 
     fn addend(&mut self, entry: Value) -> Value {
@@ -120,35 +134,57 @@ impl<G: Translate> Emitter<'_, '_, G> {
         slow
     }
 
-    /// The host address of an access where it hits; control is then in the fast block,
-    /// and the block for misses is given.
-    pub(crate) fn hit(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
-        if let Some((slot, site)) = self.site() {
-            return self.hit_site(addr, size, tag, slot, site);
+    /// Where an access goes. Control is then in the block for hits.
+    pub(crate) fn hit(&mut self, addr: Value, size: Size, tag: usize) -> Hit {
+        if let Some(n) = self.spans.at(self.done)
+            && let Some(reach) = self.facts.reach
+        {
+            return self.hit_span(n, reach, tag);
         }
-        let (entry, hit) = self.look_up_within(addr, size, tag);
+        let (host, slow) = self.hit_any(addr, size.bytes() as i64, tag);
+        Hit {
+            host,
+            offset: 0,
+            slow: Some(slow),
+        }
+    }
+
+    /// The host's address of so many bytes where they hit; control is then in the fast
+    /// block, and the block for misses is given.
+    fn hit_any(&mut self, addr: Value, bytes: i64, tag: usize) -> (Value, Block) {
+        self.settle();
+        if let Some((slot, site)) = self.site() {
+            return self.hit_site(addr, bytes, tag, slot, site);
+        }
+        let (entry, hit) = self.look_up_within(addr, bytes, tag);
         let slow = self.or_cold(hit);
         let addend = self.addend(entry);
         (self.b.ins().iadd(addr, addend), slow)
     }
 
-    /// As [`Emitter::hit`], where there is a site.
+    /// As [`Emitter::hit_any`], where there is a site.
     fn hit_site(
         &mut self,
         addr: Value,
-        size: Size,
+        bytes: i64,
         tag: usize,
         slot: StackSlot,
         site: i32,
     ) -> (Value, Block) {
-        let (fast, other) = (self.b.create_block(), self.cold_block());
+        let (same, other) = (self.b.create_block(), self.cold_block());
         let page = self.b.ins().stack_load(I64, I64, slot, site);
-        let wanted = self.probe(addr, size);
-        let same = self.b.ins().icmp(IntCC::Equal, page, wanted);
-        self.b.ins().brif(same, fast, &[], other, &[]);
+        let offset = self.b.ins().bxor(addr, page);
+        let room = self.b.ins().stack_load(I64, I64, slot, site + ROOM);
+        let hit = self.b.ins().icmp(IntCC::UnsignedLessThan, offset, room);
+        self.b.ins().brif(hit, same, &[], other, &[]);
+        self.b.seal_block(same);
         self.b.seal_block(other);
+        self.b.switch_to_block(same);
+        let host = self.b.ins().stack_load(I64, I64, slot, site + HOST);
+        let host = self.b.ins().iadd(host, offset);
+        let fast = self.done_with(host);
         self.b.switch_to_block(other);
-        let (entry, hit) = self.look_up_within(addr, size, tag);
+        let (entry, hit) = self.look_up_within(addr, bytes, tag);
         let (refill, slow) = (self.cold_block(), self.cold_block());
         self.b.ins().brif(hit, refill, &[], slow, &[]);
         self.b.seal_block(refill);
@@ -156,17 +192,73 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.switch_to_block(refill);
         let addend = self.addend(entry);
         let page = self.b.ins().band_imm_s(addr, PAGE_BITS);
-        self.b.ins().stack_store(I64, page, slot, site);
-        self.b.ins().stack_store(I64, addend, slot, site + ADDEND);
-        self.b.ins().jump(fast, &[]);
+        let host = self.b.ins().iadd(page, addend);
+        let room = self.b.ins().iconst(I64, PAGE as i64 - bytes + 1);
+        for (value, place) in [(page, 0), (host, HOST), (room, ROOM)] {
+            self.b.ins().stack_store(I64, value, slot, site + place);
+        }
+        let host = self.b.ins().iadd(addr, addend);
+        self.b.ins().jump(fast, &[host.into()]);
         self.b.seal_block(fast);
         self.b.switch_to_block(fast);
-        let addend = self.b.ins().stack_load(I64, I64, slot, site + ADDEND);
-        (self.b.ins().iadd(addr, addend), slow)
+        (self.b.block_params(fast)[0], slow)
+    }
+
+    /// As [`Emitter::hit`], for an access of a span.
+    fn hit_span(&mut self, n: usize, reach: Reach, tag: usize) -> Hit {
+        let span = self.spans.all[n];
+        let offset = span.within(reach);
+        if let Some(host) = span.host {
+            let (host, slow) = (self.b.use_var(host), None);
+            return Hit { host, offset, slow };
+        }
+        let low = self.span_start(&span);
+        let (host, slow) = self.hit_any(low, span.bytes(), tag);
+        let variable = self.b.declare_var(I64);
+        self.b.def_var(variable, host);
+        self.spans.all[n].host = Some(variable);
+        let slow = Some(slow);
+        Hit { host, offset, slow }
+    }
+
+    fn span_start(&mut self, span: &Span) -> Value {
+        let (base, low) = span.start();
+        let base = self.read(base);
+        self.b.ins().iadd_imm_s(base, low)
+    }
+
+    /// Behind a slow access that opens a span: looks for the whole of it once more. Where
+    /// it is not to be had the interpreter executes what is left of it; a load anew,
+    /// since where it leads to is RAM and nobody can tell.
+    fn open_slowly(&mut self, span: Span, host: Variable) {
+        let low = self.span_start(&span);
+        let tag = match span.stores() {
+            true => G::LAYOUT.tlb.write,
+            false => G::LAYOUT.tlb.read,
+        };
+        let (entry, hit) = self.look_up_within(low, span.bytes(), tag);
+        let (go_on, leave) = (self.cold_block(), self.cold_block());
+        self.b.ins().brif(hit, go_on, &[], leave, &[]);
+        self.b.seal_block(go_on);
+        self.b.seal_block(leave);
+        self.b.switch_to_block(leave);
+        let (to, done) = match span.stores() {
+            true => (self.next, self.done + 1),
+            false => (self.at, self.done),
+        };
+        self.hand_back((self.done + span.behind() + 1 - done) as i64);
+        let left = self.b.use_var(self.left);
+        let left = self.b.ins().iadd_imm_s(left, -(done as i64));
+        self.leave_at(to, left);
+        self.b.switch_to_block(go_on);
+        let addend = self.addend(entry);
+        let found = self.b.ins().iadd(low, addend);
+        self.b.def_var(host, found);
     }
 
     /// As [`Emitter::hit`], for accesses that must be aligned.
     pub(crate) fn hit_aligned(&mut self, addr: Value, size: Size, tag: usize) -> (Value, Block) {
+        self.settle();
         let (entry, found) = self.look_up(addr, tag);
         let wanted = self.probe(addr, size);
         let hit = self.b.ins().icmp(IntCC::Equal, found, wanted);
@@ -214,30 +306,35 @@ impl<G: Translate> Emitter<'_, '_, G> {
     }
 
     pub(crate) fn load_inline(&mut self, addr: Value, ty: MemTy) -> Value {
-        let (host, slow) = self.hit(addr, ty.size, G::LAYOUT.tlb.read);
+        let Hit { host, offset, slow } = self.hit(addr, ty.size, G::LAYOUT.tlb.read);
         let (ins, ram) = (self.b.ins(), self.kinds.ram);
         let value = match (ty.size, ty.signed) {
-            (Size::B1, true) => ins.sload8(I64, ram, host, 0),
-            (Size::B1, false) => ins.uload8(I64, ram, host, 0),
-            (Size::B2, true) => ins.sload16(I64, ram, host, 0),
-            (Size::B2, false) => ins.uload16(I64, ram, host, 0),
-            (Size::B4, true) => ins.sload32(ram, host, 0),
-            (Size::B4, false) => ins.uload32(ram, host, 0),
-            (Size::B8, _) => ins.load(I64, ram, host, 0),
+            (Size::B1, true) => ins.sload8(I64, ram, host, offset),
+            (Size::B1, false) => ins.uload8(I64, ram, host, offset),
+            (Size::B2, true) => ins.sload16(I64, ram, host, offset),
+            (Size::B2, false) => ins.uload16(I64, ram, host, offset),
+            (Size::B4, true) => ins.sload32(ram, host, offset),
+            (Size::B4, false) => ins.uload32(ram, host, offset),
+            (Size::B8, _) => ins.load(I64, ram, host, offset),
         };
-        self.or_slowly(value, slow, MemOp::Load(ty), [addr; 3])
+        match slow {
+            Some(slow) => self.or_slowly(value, slow, MemOp::Load(ty), [addr; 3]),
+            None => value,
+        }
     }
 
     pub(crate) fn store_inline(&mut self, addr: Value, size: Size, v: Value) {
-        let (host, slow) = self.hit(addr, size, G::LAYOUT.tlb.write);
+        let Hit { host, offset, slow } = self.hit(addr, size, G::LAYOUT.tlb.write);
         let (ins, ram) = (self.b.ins(), self.kinds.ram);
         match size {
-            Size::B1 => ins.istore8(ram, v, host, 0),
-            Size::B2 => ins.istore16(ram, v, host, 0),
-            Size::B4 => ins.istore32(ram, v, host, 0),
-            Size::B8 => ins.store(ram, v, host, 0),
+            Size::B1 => ins.istore8(ram, v, host, offset),
+            Size::B2 => ins.istore16(ram, v, host, offset),
+            Size::B4 => ins.istore32(ram, v, host, offset),
+            Size::B8 => ins.store(ram, v, host, offset),
         };
-        self.or_slowly(v, slow, MemOp::Store(size), [addr, v, v]);
+        if let Some(slow) = slow {
+            self.or_slowly(v, slow, MemOp::Store(size), [addr, v, v]);
+        }
     }
 
     /// An access by call. Where that cannot do it the unit is left, with all that the
@@ -252,6 +349,11 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let args = [self.guest, purpose, addr, a, left, self.page];
         self.b.ins().call(self.abi.memory, &args);
         self.or_leave(Out::Bail);
+        if let Some(n) = self.spans.at(self.done)
+            && let Some(host) = self.spans.all[n].host
+        {
+            self.open_slowly(self.spans.all[n], host);
+        }
         self.value()
     }
 }

@@ -111,6 +111,8 @@ impl<G: Translate> Emitter<'_, '_, G> {
         v: Value,
         order: Order,
     ) -> Value {
+        // Both ways from here on may leave the region.
+        self.settle();
         let places = G::LAYOUT.reservation;
         let load = |this: &mut Self, ty, place: usize| {
             let own = this.kinds.own;

@@ -13,6 +13,7 @@ use crate::explain;
 use crate::float::{FloatRegs, Host};
 use crate::region::{Placed, Region};
 use crate::scan::{Facts, Flow};
+use crate::spans::Spans;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
@@ -44,17 +45,20 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     regs: [Option<Variable>; REGS],
     pub(crate) floats: FloatRegs,
     pub(crate) sites: Sites,
+    /// The current block's.
+    pub(crate) spans: Spans,
     /// Instructions on the longest way ahead of each block ([`Region::ahead`]).
     ahead: BTreeMap<u64, i64>,
     /// Instructions left at the start of the current block.
     pub(crate) left: Variable,
     /// Instructions of the block before the current one.
-    done: u64,
+    pub(crate) done: u64,
+    /// What the current instruction does.
+    pub(crate) facts: Facts,
     /// Where the region is left after a call that gave nothing, once there was one, by
     /// [`Out`].
     outs: [Option<Block>; 2],
-    /// Registers are written to the state at once. That costs code without loops nothing,
-    /// and makes all ways out of it short.
+    /// See [`Emitter::settle`].
     pub(crate) through: bool,
     /// Registers that may differ from the state, a bit each.
     pub(crate) dirty: u32,
@@ -156,9 +160,11 @@ pub(crate) fn region<G: Translate>(
         regs: [None; REGS],
         floats: FloatRegs::default(),
         sites: Sites::default(),
+        spans: Spans::default(),
         ahead: region.ahead(),
         left,
         done: 0,
+        facts: Facts::default(),
         outs: [None; 2],
         through: !region.loops(),
         dirty: 0,
@@ -193,11 +199,18 @@ impl<G: Translate> Emitter<'_, '_, G> {
     fn load_registers(&mut self) {
         let all = self.region.blocks.values().flatten();
         let used = all.fold(0, |used, p| used | p.facts.reads | p.facts.writes) & !1;
+        // In a loop a way out may write back what only others wrote.
+        let needed = match self.through {
+            true => self.region.needs(),
+            false => used,
+        };
         for r in (0..REGS).filter(|r| used >> r & 1 != 0) {
             let variable = self.b.declare_var(I64);
-            let offset = self.reg_offset(r);
-            let value = self.b.ins().load(I64, self.kinds.own, self.guest, offset);
-            self.b.def_var(variable, value);
+            if needed >> r & 1 != 0 {
+                let offset = self.reg_offset(r);
+                let value = self.b.ins().load(I64, self.kinds.own, self.guest, offset);
+                self.b.def_var(variable, value);
+            }
             self.regs[r] = Some(variable);
         }
     }
@@ -217,12 +230,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     pub(crate) fn write(&mut self, r: u8, v: Value) {
         if let Some(variable) = self.regs[usize::from(r & 31)] {
             self.b.def_var(variable, v);
-            if self.through {
-                let offset = self.reg_offset(usize::from(r & 31));
-                self.b.ins().store(self.kinds.own, v, self.guest, offset);
-            } else {
-                self.dirty |= 1 << (r & 31);
-            }
+            self.dirty |= 1 << (r & 31);
         }
     }
 
@@ -240,9 +248,21 @@ impl<G: Translate> Emitter<'_, '_, G> {
         }
     }
 
+    /// Code without loops has its registers in the state wherever it may be left, and so
+    /// short ways out: that costs it no more than to write them there in the end.
+    pub(crate) fn settle(&mut self) {
+        if self.through {
+            self.write_back(self.dirty);
+            (self.dirty, self.floats.dirty) = (0, 0);
+        }
+    }
+
     /// The virtual address of an offset in the page, or beyond it.
     pub(crate) fn address(&mut self, at: u64) -> Value {
-        self.b.ins().iadd_imm_s(self.page, at as i64)
+        match at {
+            0 => self.page,
+            at => self.b.ins().iadd_imm_s(self.page, at as i64),
+        }
     }
 
     // --- blocks, and the ways between them
@@ -252,9 +272,10 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.switch_to_block(start);
         self.dirty = dirty;
         self.at = at;
+        self.spans = Spans::of_block(block);
         self.b.set_srcloc(SourceLoc::default());
         for (done, placed) in (0..).zip(block) {
-            (self.at, self.done) = (placed.at, done);
+            (self.at, self.done, self.facts) = (placed.at, done, placed.facts);
             self.b.set_srcloc(explain::location(placed.at));
             (self.flow, self.operand) = (Flow::Next, None);
             let Ok(()) = G::execute(self, &placed.insn);
@@ -262,6 +283,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let left = self.b.use_var(self.left);
         let left = self.b.ins().iadd_imm_s(left, -(block.len() as i64));
         self.b.def_var(self.left, left);
+        self.settle();
         self.end();
     }
 
@@ -307,7 +329,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     }
 
     /// The interpreter is to execute so many instructions at most.
-    fn hand_back(&mut self, instructions: i64) {
+    pub(crate) fn hand_back(&mut self, instructions: i64) {
         let count = self.b.ins().iconst(I64, instructions);
         let place = scratch::<G>(offset_of!(Scratch, handed_back));
         self.b.ins().store(self.kinds.own, count, self.guest, place);
@@ -320,7 +342,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     }
 
     /// Returns to the run loop, which goes on at an offset.
-    fn leave_at(&mut self, to: u64, left: Value) {
+    pub(crate) fn leave_at(&mut self, to: u64, left: Value) {
         self.write_back(self.dirty);
         let pc = self.address(to);
         self.b

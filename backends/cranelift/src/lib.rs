@@ -43,6 +43,7 @@ mod queue;
 mod region;
 mod run;
 mod scan;
+mod spans;
 mod store;
 mod target;
 mod translator;

@@ -24,6 +24,25 @@ pub(crate) enum Flow {
     Interpret,
 }
 
+/// What is known of a value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Known {
+    Nothing,
+    Constant(u64),
+    /// A register as it is before the instruction, and what is added.
+    Register(u8, i64),
+}
+
+/// Where an ordinary access goes: to an address off a register as it is before the
+/// instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    pub(crate) base: u8,
+    pub(crate) offset: i64,
+    pub(crate) size: Size,
+    pub(crate) stores: bool,
+}
+
 /// What an instruction does, as far as a translator plans by it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
@@ -41,6 +60,10 @@ pub(crate) struct Facts {
     pub(crate) calls: bool,
     /// Whether it loads, once, and not atomically.
     pub(crate) loads: bool,
+    /// Where its only access goes, as far as that is known.
+    pub(crate) reach: Option<Reach>,
+    /// Ordinary accesses.
+    accesses: u8,
     /// Where control goes.
     pub(crate) flow: Flow,
 }
@@ -61,24 +84,39 @@ struct Scan<G: Guest> {
     facts: Facts,
 }
 
+impl<G: Guest> Scan<G> {
+    fn reach(&mut self, addr: Known, size: Size, stores: bool) {
+        self.facts.accesses += 1;
+        self.facts.reach = match addr {
+            Known::Register(base, offset) if self.facts.accesses == 1 => Some(Reach {
+                base,
+                offset,
+                size,
+                stores,
+            }),
+            _ => None,
+        };
+    }
+}
+
 /// What a helper's effects mean for the flow of control.
 pub(crate) fn ends(effects: &Effects) -> bool {
     effects.ends_unit || effects.jumps || effects.registers
 }
 
-/// Operations of which nothing is to be noted.
-macro_rules! silent {
-    ($( $name:ident($($arg:ident: $ty:ty),*) -> $out:ty = $value:expr; )*) => { $(
+/// Operations of whose results nothing is known.
+macro_rules! unknown {
+    ($out:ty = $unknown:expr; $( $name:ident($($arg:ident: $ty:ty),*); )*) => { $(
         fn $name(&mut self, $($arg: $ty),*) -> $out {
             $( let _ = $arg; )*
-            $value
+            $unknown
         }
     )* };
 }
 
 impl<G: Guest> Ops for Scan<G> {
     type Guest = G;
-    type V = ();
+    type V = Known;
     type F = ();
     type Exit = Infallible;
 
@@ -86,11 +124,15 @@ impl<G: Guest> Ops for Scan<G> {
         self.mode
     }
 
-    fn reg(&mut self, r: Reg) {
+    fn reg(&mut self, r: Reg) -> Known {
         self.facts.reads |= 1 << (r.0 & 31);
+        match r.0 & 31 {
+            0 => Known::Constant(0),
+            r => Known::Register(r, 0),
+        }
     }
 
-    fn set_reg(&mut self, r: Reg, (): ()) {
+    fn set_reg(&mut self, r: Reg, _: Known) {
         self.facts.writes |= 1 << (r.0 & 31) & !1;
     }
 
@@ -102,52 +144,75 @@ impl<G: Guest> Ops for Scan<G> {
         self.facts.float_writes |= 1 << (r.0 & 31);
     }
 
-    silent! {
-        length(bytes: u64) -> () = ();
-        imm(value: u64) -> () = ();
-        pc_rel(offset: i64) -> () = ();
-        next_pc() -> () = ();
-        bits(f: ()) -> () = ();
-        from_bits(v: ()) -> () = ();
-        add(w: Width, a: (), b: ()) -> () = ();
-        sub(w: Width, a: (), b: ()) -> () = ();
-        mul(w: Width, a: (), b: ()) -> () = ();
-        mulh(a: (), b: ()) -> () = ();
-        mulhu(a: (), b: ()) -> () = ();
-        div(w: Width, a: (), b: ()) -> () = ();
-        divu(w: Width, a: (), b: ()) -> () = ();
-        rem(w: Width, a: (), b: ()) -> () = ();
-        remu(w: Width, a: (), b: ()) -> () = ();
-        and(a: (), b: ()) -> () = ();
-        or(a: (), b: ()) -> () = ();
-        xor(a: (), b: ()) -> () = ();
-        not(a: ()) -> () = ();
-        shl(w: Width, a: (), b: ()) -> () = ();
-        shr(w: Width, a: (), b: ()) -> () = ();
-        sar(w: Width, a: (), b: ()) -> () = ();
-        rotr(w: Width, a: (), b: ()) -> () = ();
-        clz(w: Width, a: ()) -> () = ();
-        ctz(w: Width, a: ()) -> () = ();
-        popcnt(w: Width, a: ()) -> () = ();
-        bswap(a: ()) -> () = ();
-        sext(size: Size, a: ()) -> () = ();
-        zext(size: Size, a: ()) -> () = ();
-        cmp(c: Cond, a: (), b: ()) -> () = ();
-        select(c: (), a: (), b: ()) -> () = ();
-        store(addr: (), size: Size, v: ()) -> Result<(), Infallible> = Ok(());
-        amo(op: AmoOp, addr: (), size: Size, v: (), order: Order) -> Result<(), Infallible> = Ok(());
-        cas(addr: (), size: Size, expected: (), new: (), order: Order) -> Result<(), Infallible> = Ok(());
-        load_reserved(addr: (), size: Size, order: Order) -> Result<(), Infallible> = Ok(());
-        store_conditional(addr: (), size: Size, v: (), order: Order) -> Result<(), Infallible> = Ok(());
-        fence(order: Order) -> () = ();
+    fn length(&mut self, _: u64) {}
+    fn bits(&mut self, (): ()) -> Known {
+        Known::Nothing
+    }
+    fn from_bits(&mut self, _: Known) {}
+    fn fence(&mut self, _: Order) {}
+
+    unknown! { Known = Known::Nothing;
+        pc_rel(offset: i64);
+        next_pc();
+        sub(w: Width, a: Known, b: Known);
+        mul(w: Width, a: Known, b: Known);
+        mulh(a: Known, b: Known);
+        mulhu(a: Known, b: Known);
+        div(w: Width, a: Known, b: Known);
+        divu(w: Width, a: Known, b: Known);
+        rem(w: Width, a: Known, b: Known);
+        remu(w: Width, a: Known, b: Known);
+        and(a: Known, b: Known);
+        or(a: Known, b: Known);
+        xor(a: Known, b: Known);
+        not(a: Known);
+        shl(w: Width, a: Known, b: Known);
+        shr(w: Width, a: Known, b: Known);
+        sar(w: Width, a: Known, b: Known);
+        rotr(w: Width, a: Known, b: Known);
+        clz(w: Width, a: Known);
+        ctz(w: Width, a: Known);
+        popcnt(w: Width, a: Known);
+        bswap(a: Known);
+        sext(size: Size, a: Known);
+        zext(size: Size, a: Known);
+        cmp(c: Cond, a: Known, b: Known);
+        select(c: Known, a: Known, b: Known);
     }
 
-    fn load(&mut self, (): (), _: MemTy) -> Result<(), Infallible> {
+    unknown! { Result<Known, Infallible> = Ok(Known::Nothing);
+        amo(op: AmoOp, addr: Known, size: Size, v: Known, order: Order);
+        cas(addr: Known, size: Size, expected: Known, new: Known, order: Order);
+        load_reserved(addr: Known, size: Size, order: Order);
+        store_conditional(addr: Known, size: Size, v: Known, order: Order);
+    }
+
+    fn imm(&mut self, value: u64) -> Known {
+        Known::Constant(value)
+    }
+
+    fn add(&mut self, w: Width, a: Known, b: Known) -> Known {
+        match (w, a, b) {
+            (Width::W64, Known::Register(r, by), Known::Constant(c))
+            | (Width::W64, Known::Constant(c), Known::Register(r, by)) => {
+                Known::Register(r, by.wrapping_add(c as i64))
+            }
+            _ => Known::Nothing,
+        }
+    }
+
+    fn load(&mut self, addr: Known, ty: MemTy) -> Result<Known, Infallible> {
         self.facts.loads = true;
+        self.reach(addr, ty.size, false);
+        Ok(Known::Nothing)
+    }
+
+    fn store(&mut self, addr: Known, size: Size, _: Known) -> Result<(), Infallible> {
+        self.reach(addr, size, true);
         Ok(())
     }
 
-    fn branch(&mut self, (): (), offset: i64) {
+    fn branch(&mut self, _: Known, offset: i64) {
         self.facts.flow = Flow::Branch(offset);
     }
 
@@ -155,7 +220,7 @@ impl<G: Guest> Ops for Scan<G> {
         self.facts.flow = Flow::Jump(offset);
     }
 
-    fn jump_to(&mut self, (): ()) {
+    fn jump_to(&mut self, _: Known) {
         if self.facts.flow != Flow::Leave {
             self.facts.flow = Flow::Indirect;
         }
@@ -166,12 +231,12 @@ impl<G: Guest> Ops for Scan<G> {
         Ok(())
     }
 
-    fn helper(&mut self, h: &'static Helper<G>, _: [(); 4]) -> Result<(), Infallible> {
+    fn helper(&mut self, h: &'static Helper<G>, _: [Known; 4]) -> Result<Known, Infallible> {
         if ends(&h.effects) {
             self.facts.flow = Flow::Leave;
         }
         self.facts.calls |= h.effects != Effects::NONE;
-        Ok(())
+        Ok(Known::Nothing)
     }
 
     fn float(&mut self, _: &'static Helper<G>, _: [(); 3], _: u8) -> Result<(), Infallible> {

@@ -1,6 +1,7 @@
 //! Loads and stores of floating-point values, without a way through integer registers.
 
 use super::{Emitter, float_type};
+use crate::access::Hit;
 use cranelift_codegen::ir::{InstBuilder, Value};
 use isoform_core::{MemOp, MemTy, Ops, Size, Translate};
 
@@ -21,8 +22,11 @@ impl<G: Translate> Emitter<'_, '_, G> {
             let value = self.load_inline(addr, MemTy::unsigned(size));
             return self.box_float(size, value);
         };
-        let (host, slow) = self.hit(addr, size, G::LAYOUT.tlb.read);
-        let value = self.b.ins().load(ty, self.kinds.ram, host, 0);
+        let Hit { host, offset, slow } = self.hit(addr, size, G::LAYOUT.tlb.read);
+        let value = self.b.ins().load(ty, self.kinds.ram, host, offset);
+        let Some(slow) = slow else {
+            return value;
+        };
         let done = self.b.create_block();
         let result = self.b.append_block_param(done, ty);
         self.b.ins().jump(done, &[value.into()]);
@@ -40,8 +44,11 @@ impl<G: Translate> Emitter<'_, '_, G> {
             let bits = self.as_bits(v);
             return self.store_inline(addr, size, bits);
         }
-        let (host, slow) = self.hit(addr, size, G::LAYOUT.tlb.write);
-        self.b.ins().store(self.kinds.ram, v, host, 0);
+        let Hit { host, offset, slow } = self.hit(addr, size, G::LAYOUT.tlb.write);
+        self.b.ins().store(self.kinds.ram, v, host, offset);
+        let Some(slow) = slow else {
+            return;
+        };
         let done = self.b.create_block();
         self.b.ins().jump(done, &[]);
         self.b.switch_to_block(slow);

@@ -97,12 +97,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         if let Some(variable) = self.floats.variables[r] {
             self.b.def_var(variable, whole);
         }
-        if self.through {
-            let (own, guest, offset) = (self.kinds.own, self.guest, self.freg_offset(r));
-            self.b.ins().store(own, whole, guest, offset);
-        } else {
-            self.floats.dirty |= 1 << r;
-        }
+        self.floats.dirty |= 1 << r;
         if !std::mem::replace(&mut self.floats.marked, true) {
             self.mark_floats_written();
         }
