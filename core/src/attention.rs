@@ -1,7 +1,7 @@
 //! How other threads get a running vCPU to stop at its next boundary, and how a
 //! vCPU without work sleeps.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,10 +26,25 @@ bitflags::bitflags! {
     }
 }
 
+/// The attention word where nothing is asked. Generated code goes round a loop only while
+/// it has at least so many instructions left as the word says: this many are enough for
+/// any way ahead, and what is asked stands in the bits above [`MOST_LEFT`].
+pub const CALM: u64 = 128;
+/// Instructions that generated code may be given at once are fewer.
+pub const MOST_LEFT: u64 = 1 << 40;
+
+fn word(requests: Requests) -> u64 {
+    CALM | u64::from(requests.bits()) << MOST_LEFT.ilog2()
+}
+
+fn requests(word: u64) -> Requests {
+    Requests::from_bits_truncate((word >> MOST_LEFT.ilog2()) as u32)
+}
+
 /// The attention word of one vCPU, and its bed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Attention {
-    word: AtomicU32,
+    word: AtomicU64,
     /// Set while the vCPU runs no guest code: whoever waits for it to have served a
     /// request need not, since requests are served before guest code runs again.
     quiescent: AtomicBool,
@@ -39,18 +54,32 @@ pub struct Attention {
     wake: Condvar,
 }
 
+impl Default for Attention {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Attention {
     /// Nothing asked, awake, not running guest code.
     pub fn new() -> Self {
-        let this = Self::default();
-        this.quiescent.store(true, Ordering::SeqCst);
-        this
+        Self {
+            word: AtomicU64::new(CALM),
+            quiescent: AtomicBool::new(true),
+            serving: AtomicU32::new(0),
+            asleep: Mutex::new(false),
+            wake: Condvar::new(),
+        }
+    }
+
+    fn asked(&self) -> Requests {
+        requests(self.word.load(Ordering::SeqCst))
     }
 
     /// Asks, and wakes the vCPU if it sleeps.
-    pub fn raise(&self, requests: Requests) {
-        let old = self.word.fetch_or(requests.bits(), Ordering::SeqCst);
-        if old & requests.bits() != requests.bits() {
+    pub fn raise(&self, asked: Requests) {
+        let old = self.word.fetch_or(word(asked), Ordering::SeqCst);
+        if !requests(old).contains(asked) {
             let asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
             if *asleep {
                 self.wake.notify_all();
@@ -62,10 +91,11 @@ impl Attention {
     #[inline(always)]
     pub fn is_set(&self) -> bool {
         // Ordered after `set_quiescent(false)`; on x86 it costs what any load costs.
-        self.word.load(Ordering::SeqCst) != 0
+        self.word.load(Ordering::SeqCst) != CALM
     }
 
-    /// Address of the word, for generated code to poll: 32 bits, 0 where nothing is asked.
+    /// Address of the word, for generated code to poll: 64 bits, [`CALM`] where nothing is
+    /// asked.
     pub fn word_address(&self) -> usize {
         self.word.as_ptr() as usize
     }
@@ -74,13 +104,13 @@ impl Attention {
     /// nothing: a vCPU that waits for an interrupt need not go on for that.
     pub fn is_woken(&self) -> bool {
         let housekeeping = Requests::DROP_WRITES | Requests::LEAVE;
-        self.word.load(Ordering::SeqCst) & !housekeeping.bits() != 0
+        !(self.asked() - housekeeping).is_empty()
     }
 
     /// Takes what is asked, leaving nothing. Say [`Attention::served`] afterwards.
     pub fn take(&self) -> Requests {
         self.serving.fetch_add(1, Ordering::SeqCst);
-        Requests::from_bits_truncate(self.word.swap(0, Ordering::SeqCst))
+        requests(self.word.swap(CALM, Ordering::SeqCst))
     }
 
     /// Says that the requests taken have been served.
@@ -90,8 +120,8 @@ impl Attention {
 
     /// Whether requests raised before this call are served, or will be before guest
     /// code runs again.
-    pub fn has_served(&self, requests: Requests) -> bool {
-        let taken = self.word.load(Ordering::SeqCst) & requests.bits() == 0;
+    pub fn has_served(&self, asked: Requests) -> bool {
+        let taken = !self.asked().intersects(asked);
         // Read after the word: what was taken is served once nobody serves.
         let idle = self.serving.load(Ordering::SeqCst).is_multiple_of(2);
         (taken && idle) || self.is_quiescent()
@@ -111,7 +141,7 @@ impl Attention {
     /// Sleeps until something is asked, or for `timeout` at most (`None`: forever).
     pub fn sleep(&self, timeout: Option<Duration>) {
         let mut asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.word.load(Ordering::SeqCst) != 0 {
+        if self.is_set() {
             return;
         }
         *asleep = true;

@@ -12,7 +12,7 @@
 
 use crate::jumps::{ENTRIES, Entry};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{
     AbiParam, Block, ExtFuncData, ExternalName, FuncRef, Function, InstBuilder,
     MemFlagsData as MemFlags, Signature, UserExternalName, Value,
@@ -266,9 +266,10 @@ fn dispatch<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
     let mut r = Reader(b);
 
     let word = r.field::<G>(guest, offset_of!(Scratch, attention));
-    let asked = r.0.ins().atomic_load(I32, flags, word);
+    let wanted = r.0.ins().atomic_load(I64, flags, word);
+    let short = r.0.ins().icmp(IntCC::SignedLessThan, left, wanted);
     let look = r.0.create_block();
-    r.0.ins().brif(asked, out, &[], look, &[]);
+    r.0.ins().brif(short, out, &[], look, &[]);
     r.0.switch_to_block(look);
 
     // Which unit was last reached at this address.

@@ -11,7 +11,8 @@
 use crate::abi;
 use crate::code::PAGE;
 use crate::emit::{Emitter, Out};
-use crate::scan::Reach;
+use crate::region::Placed;
+use crate::scan::{Facts, Reach};
 use crate::spans::Span;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
@@ -37,6 +38,20 @@ pub(crate) struct Sites {
     given: i32,
 }
 
+/// The registers that hold what was loaded, or was copied from such.
+fn loaded<'a, I: Iterator<Item = &'a Placed>>(placed: impl Fn() -> I) -> u32 {
+    let mut loaded = 0;
+    loop {
+        let holds =
+            |facts: &Facts| facts.loads || facts.copies.is_some_and(|from| loaded >> from & 1 != 0);
+        let more = placed().filter(|p| holds(&p.facts));
+        let more = more.fold(loaded, |all, p| all | p.facts.writes);
+        if std::mem::replace(&mut loaded, more) == more {
+            return loaded;
+        }
+    }
+}
+
 /// Where an access goes.
 pub(crate) struct Hit {
     /// The host's address, and what to add to it.
@@ -53,9 +68,11 @@ impl<G: Translate> Emitter<'_, '_, G> {
             return;
         }
         let placed = || self.region.blocks.values().flatten();
-        let loads = placed().filter(|p| p.facts.loads);
-        let loaded = loads.clone().fold(0, |all, p| all | p.facts.writes);
-        let through_pointers = loads.filter(|p| p.facts.reads & loaded != 0);
+        let loaded = loaded(placed);
+        let through_pointers = placed().filter(|p| {
+            let reach = p.facts.reach.filter(|reach| !reach.stores);
+            reach.is_some_and(|reach| loaded >> reach.base & 1 != 0)
+        });
         let follows: BTreeSet<u64> = through_pointers.map(|p| p.at).collect();
         let count = follows.len() as i32;
         if count == 0 {
@@ -92,7 +109,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     fn look_up(&mut self, addr: Value, tag: usize) -> (Value, Value) {
         let tlb = G::LAYOUT.tlb;
         // Nothing that changes the address space leaves the unit running.
-        let flags = self.kinds.own.with_readonly();
+        let flags = self.kinds.own.with_readonly().with_can_move();
         let table = self.b.ins().load(I64, flags, self.guest, tlb.table as i32);
         let shift = 12 - i64::from(tlb.log_entry);
         let mask = ((1i64 << tlb.log_entries) - 1) << tlb.log_entry;
@@ -346,7 +363,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         }
         let purpose = self.purpose(abi::encode(op));
         let left = self.b.use_var(self.left);
-        let args = [self.guest, purpose, addr, a, left, self.page];
+        let args = [self.guest, self.pc, left, purpose, addr, a];
         self.b.ins().call(self.abi.memory, &args);
         self.or_leave(Out::Bail);
         if let Some(n) = self.spans.at(self.done)

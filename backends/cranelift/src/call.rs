@@ -1,6 +1,7 @@
 //! Rust functions that generated code calls.
 
 use crate::abi::{self, Purpose};
+use crate::code::PAGE;
 use isoform_core::{Helper, Translate};
 
 /// The number of a helper.
@@ -55,15 +56,20 @@ fn hand_back<G: Translate>(guest: &mut G, pc: u64, left: u64) {
     scratch.handed_back = 1;
 }
 
-/// An access to memory, for an instruction of the page at virtual address `page`, in a
-/// block before which `left` instructions were left.
+/// The page of a unit that is entered at a virtual address.
+fn page(entry: u64) -> u64 {
+    entry & !(PAGE as u64 - 1)
+}
+
+/// An access to memory, for an instruction of the unit that is entered at virtual address
+/// `entry`, in a block before which `left` instructions were left.
 extern "C" fn memory<G: Translate>(
     guest: *mut G,
+    entry: u64,
+    left: u64,
     purpose: u64,
     addr: u64,
     a: u64,
-    left: u64,
-    page: u64,
 ) {
     let guest = vcpu(guest);
     let Purpose { what, done, at } = Purpose::decode(purpose);
@@ -71,17 +77,17 @@ extern "C" fn memory<G: Translate>(
     let b = guest.scratch().args[0];
     match guest.access_ram(abi::decode(what), addr, a, b) {
         Some(value) => answer(guest, value),
-        None => hand_back(guest, page.wrapping_add(at), left.wrapping_sub(done)),
+        None => hand_back(guest, page(entry) | at, left.wrapping_sub(done)),
     }
 }
 
 /// Calls a helper with the state's program counter and instruction count as they are
 /// before the instruction. Where that is the last one of its unit, a trap is delivered,
 /// and the unit goes on with the handler; else the interpreter does that.
-extern "C" fn helper<G: Translate>(guest: *mut G, purpose: u64, left: u64, page: u64) {
+extern "C" fn helper<G: Translate>(guest: *mut G, entry: u64, left: u64, purpose: u64) {
     let guest = vcpu(guest);
     let Purpose { what, done, at } = Purpose::decode(purpose);
-    let (pc, left) = (page.wrapping_add(at), left.wrapping_sub(done));
+    let (pc, left) = (page(entry) | at, left.wrapping_sub(done));
     guest.set_pc(pc);
     let told = std::mem::replace(&mut guest.scratch().told, left);
     guest.advance(told.wrapping_sub(left));

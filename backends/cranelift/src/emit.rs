@@ -15,7 +15,7 @@ use crate::region::{Placed, Region};
 use crate::scan::{Facts, Flow};
 use crate::spans::Spans;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{
     AliasRegionData, Block, FuncRef, Function, InstBuilder, MemFlagsData as MemFlags, SourceLoc,
     Value,
@@ -40,8 +40,8 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     blocks: BTreeMap<u64, Block>,
     /// The vCPU.
     pub(crate) guest: Value,
-    /// Virtual address of the page.
-    pub(crate) page: Value,
+    /// Virtual address of the entry.
+    pub(crate) pc: Value,
     regs: [Option<Variable>; REGS],
     pub(crate) floats: FloatRegs,
     pub(crate) sites: Sites,
@@ -142,7 +142,6 @@ pub(crate) fn region<G: Translate>(
     b.switch_to_block(entry);
     b.seal_block(entry);
     let [guest, pc, granted] = abi::unit_params(b, entry);
-    let page = b.ins().iadd_imm_s(pc, -(region.entry as i64));
     let left = b.declare_var(I64);
     b.def_var(left, granted);
     let blocks = region.blocks.keys().map(|at| (*at, b.create_block()));
@@ -156,7 +155,7 @@ pub(crate) fn region<G: Translate>(
         region,
         blocks,
         guest,
-        page,
+        pc,
         regs: [None; REGS],
         floats: FloatRegs::default(),
         sites: Sites::default(),
@@ -259,9 +258,9 @@ impl<G: Translate> Emitter<'_, '_, G> {
 
     /// The virtual address of an offset in the page, or beyond it.
     pub(crate) fn address(&mut self, at: u64) -> Value {
-        match at {
-            0 => self.page,
-            at => self.b.ins().iadd_imm_s(self.page, at as i64),
+        match at.wrapping_sub(self.region.entry) as i64 {
+            0 => self.pc,
+            distance => self.b.ins().iadd_imm_s(self.pc, distance),
         }
     }
 
@@ -355,12 +354,13 @@ impl<G: Translate> Emitter<'_, '_, G> {
     fn end(&mut self) {
         match (self.flow, self.operand) {
             (Flow::Branch(offset), Some(c)) => {
-                let (taken, not) = (self.b.create_block(), self.b.create_block());
+                let to = self.at.wrapping_add(offset as u64);
+                let (taken, not) = (self.block_for(to), self.block_for(self.next));
                 self.b.ins().brif(c, taken, &[], not, &[]);
                 self.b.seal_block(taken);
                 self.b.seal_block(not);
                 self.b.switch_to_block(taken);
-                self.edge(self.at.wrapping_add(offset as u64));
+                self.edge(to);
                 self.b.switch_to_block(not);
                 self.edge(self.next);
             }
@@ -371,6 +371,14 @@ impl<G: Translate> Emitter<'_, '_, G> {
                 self.tail_call(self.abi.dispatch, pc);
             }
             _ => self.edge(self.next),
+        }
+    }
+
+    /// A block for the way to an offset: in a loop those out of it are seldom taken.
+    fn block_for(&mut self, to: u64) -> Block {
+        match self.through || self.blocks.contains_key(&to) {
+            true => self.b.create_block(),
+            false => self.cold_block(),
         }
     }
 
@@ -400,31 +408,21 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.ins().return_call(unit, &[self.guest, pc, left]);
     }
 
-    /// Looks at the attention word and the budget. The atomic load also keeps the guest's
-    /// loads in their iteration.
+    /// Looks at the attention word, which says how many instructions are to be left. The
+    /// atomic load also keeps the guest's loads in their iteration.
     fn poll(&mut self, to: u64) {
         let word = scratch::<G>(offset_of!(Scratch, attention));
-        let flags = self.kinds.own.with_readonly();
+        let flags = self.kinds.own.with_readonly().with_can_move();
         let word = self.b.ins().load(I64, flags, self.guest, word);
-        let asked = self.b.ins().atomic_load(I32, MemFlags::trusted(), word);
+        let wanted = self.b.ins().atomic_load(I64, MemFlags::trusted(), word);
         let left = self.b.use_var(self.left);
-        let (cold, calm) = (self.cold_block(), self.b.create_block());
-        self.b.ins().brif(asked, cold, &[], calm, &[]);
-        self.b.seal_block(calm);
-        let ahead = self.ahead.get(&to).copied();
-        let mut go_on = calm;
+        let short = self.b.ins().icmp(IntCC::SignedLessThan, left, wanted);
         // Another unit looks at the budget itself.
-        if let Some(ahead) = ahead {
-            self.b.switch_to_block(calm);
-            let short = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, left, ahead);
-            go_on = self.b.create_block();
-            self.b.ins().brif(short, cold, &[], go_on, &[]);
-            self.b.seal_block(go_on);
-        }
-        self.b.seal_block(cold);
-        self.b.switch_to_block(cold);
-        self.hand_back(ahead.unwrap_or(0));
-        self.leave_at(to, left);
+        let ahead = self.ahead.get(&to).copied().unwrap_or(0);
+        let go_on = self.unless(short, |this| {
+            this.hand_back(ahead);
+            this.leave_at(to, left);
+        });
         self.b.switch_to_block(go_on);
     }
 
@@ -457,7 +455,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
                 self.b.switch_to_block(block);
                 self.b.set_srcloc(SourceLoc::default());
                 // The stub looks at nothing but the vCPU.
-                let args = [self.guest, self.page, self.page];
+                let args = [self.guest, self.pc, self.pc];
                 self.b.ins().return_call(stub, &args);
             }
         }
@@ -544,7 +542,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.pass(&args);
         let purpose = self.purpose(self.number(h) | last);
         let left = self.b.use_var(self.left);
-        let args = [self.guest, purpose, left, self.page];
+        let args = [self.guest, self.pc, left, purpose];
         self.b.ins().call(self.abi.helper, &args);
     }
 }

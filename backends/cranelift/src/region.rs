@@ -3,6 +3,7 @@
 
 use crate::code::PAGE;
 use crate::scan::{Facts, Flow, scan};
+use isoform_core::attention::CALM;
 use isoform_core::{Guest, Insn};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -24,6 +25,9 @@ const LOOP: Limits = Limits {
     insns: 80,
     blocks: 12,
 };
+
+// A way ahead is never longer than what a way round asks to be left.
+const _: () = assert!(LOOP.insns <= CALM as usize && STRAIGHT.insns <= LOOP.insns);
 
 /// Registers that loops in each other use together at most: with more, the inner ones
 /// would have theirs in memory, and get units of their own. (Measured on integer loops:

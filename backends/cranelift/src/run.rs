@@ -8,6 +8,7 @@ use crate::jumps::{Entry, Jumps};
 use crate::region;
 use crate::translator::{Shared, Translator};
 use crate::warmth::Places;
+use isoform_core::attention::MOST_LEFT;
 use isoform_core::{Cold, Exit, PageId, Scratch, Translate};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -290,6 +291,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
 
     /// Runs a unit, and those that follow it.
     fn execute(&mut self, guest: &mut G, entry: Entry, left: u64) -> u64 {
+        let left = left.min(MOST_LEFT - 1);
         let scratch = guest.scratch();
         scratch.context = entry.context;
         (scratch.told, scratch.handed_back) = (left, 0);

@@ -62,6 +62,8 @@ pub(crate) struct Facts {
     pub(crate) loads: bool,
     /// Where its only access goes, as far as that is known.
     pub(crate) reach: Option<Reach>,
+    /// The register that it copies to another, with something added at most.
+    pub(crate) copies: Option<u8>,
     /// Ordinary accesses.
     accesses: u8,
     /// Where control goes.
@@ -132,7 +134,11 @@ impl<G: Guest> Ops for Scan<G> {
         }
     }
 
-    fn set_reg(&mut self, r: Reg, _: Known) {
+    fn set_reg(&mut self, r: Reg, v: Known) {
+        self.facts.copies = match v {
+            Known::Register(from, _) => Some(from),
+            _ => None,
+        };
         self.facts.writes |= 1 << (r.0 & 31) & !1;
     }
 
