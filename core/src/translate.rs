@@ -97,7 +97,14 @@ pub struct Scratch {
     pub jumps: usize,
     /// Addresses of functions of the backend's.
     pub functions: [usize; FUNCTIONS],
-    /// Arguments of a call.
+    /// Of a call: where the unit was entered. Nothing but the vCPU is passed in registers,
+    /// so that calls in cold code do not have the hot code make room.
+    pub entry: u64,
+    /// Instructions that were left before the block that calls.
+    pub left: u64,
+    /// What the call is for.
+    pub purpose: u64,
+    /// Its arguments.
     pub args: [u64; 4],
     /// What a call gave; where it gave nothing, the instructions left.
     pub value: u64,

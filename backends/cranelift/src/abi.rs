@@ -55,13 +55,12 @@ pub(crate) const STUBS: [Stub; 7] = [
 ];
 
 impl Stub {
-    /// Parameters of a stub that calls Rust, and the place of the function that it calls.
-    fn call(self) -> (usize, usize) {
+    /// The place of the Rust function that a stub calls.
+    fn function(self) -> usize {
         match self {
-            Stub::Memory => (6, 0),
-            Stub::Helper => (4, 1),
-            Stub::PureHelper => (2, 2),
-            Stub::Enter | Stub::Dispatch | Stub::Resume | Stub::Bail => (0, 0),
+            Stub::Helper => 1,
+            Stub::PureHelper => 2,
+            _ => 0,
         }
     }
 
@@ -71,7 +70,7 @@ impl Stub {
             Stub::Enter => signature(host, 4, true),
             Stub::Dispatch | Stub::Resume | Stub::Bail => unit_signature(),
             Stub::Memory | Stub::Helper | Stub::PureHelper => {
-                signature(CallConv::PreserveAll, self.call().0, false)
+                signature(CallConv::PreserveAll, 1, false)
             }
         }
     }
@@ -322,12 +321,11 @@ fn bail<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
     b.ins().return_(&[left]);
 }
 
-/// Passes the parameters on to a Rust function.
+/// Calls a Rust function with the vCPU.
 fn call_rust<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block, stub: Stub, host: CallConv) {
     let params = b.block_params(entry).to_vec();
-    let (count, place) = stub.call();
-    let signature = b.import_signature(signature(host, count, false));
-    let place = offset_of!(Scratch, functions) + place * size_of::<usize>();
+    let signature = b.import_signature(signature(host, 1, false));
+    let place = offset_of!(Scratch, functions) + stub.function() * size_of::<usize>();
     let flags = MemFlags::trusted();
     let function = b.ins().load(I64, flags, params[0], scratch::<G>(place));
     b.ins().call_indirect(signature, function, &params);

@@ -358,13 +358,15 @@ impl<G: Translate> Emitter<'_, '_, G> {
     /// interpreter needs to.
     pub(crate) fn access(&mut self, op: MemOp, addr: Value, a: Value, b: Value) -> Value {
         self.write_back(self.dirty);
-        if let MemOp::Cas(..) = op {
-            self.pass(&[b]);
+        match op {
+            MemOp::Load(_) | MemOp::LoadReserved(..) => self.pass(&[addr]),
+            MemOp::Cas(..) => self.pass(&[addr, a, b]),
+            MemOp::Store(_) | MemOp::Amo(..) | MemOp::StoreConditional(..) => {
+                self.pass(&[addr, a]);
+            }
         }
-        let purpose = self.purpose(abi::encode(op));
-        let left = self.b.use_var(self.left);
-        let args = [self.guest, self.pc, left, purpose, addr, a];
-        self.b.ins().call(self.abi.memory, &args);
+        self.pass_purpose(abi::encode(op));
+        self.b.ins().call(self.abi.memory, &[self.guest]);
         self.or_leave(Out::Bail);
         if let Some(n) = self.spans.at(self.done)
             && let Some(host) = self.spans.all[n].host

@@ -2,7 +2,7 @@
 
 use crate::abi::{self, Purpose};
 use crate::code::PAGE;
-use isoform_core::{Helper, Translate};
+use isoform_core::{Helper, Scratch, Translate};
 
 /// The number of a helper.
 pub(crate) fn number<G: Translate>(helper: &'static Helper<G>) -> Option<u64> {
@@ -16,10 +16,8 @@ pub(crate) const LAST: u64 = 1 << 10;
 
 /// The functions' addresses, in the order of [`Scratch::functions`].
 pub(crate) fn functions<G: Translate>() -> [usize; isoform_core::translate::FUNCTIONS] {
-    let memory: extern "C" fn(*mut G, u64, u64, u64, u64, u64) = memory::<G>;
-    let helper: extern "C" fn(*mut G, u64, u64, u64) = helper::<G>;
-    let pure_helper: extern "C" fn(*mut G, u64) = pure_helper::<G>;
-    [memory as usize, helper as usize, pure_helper as usize]
+    let functions: [extern "C" fn(*mut G); _] = [memory::<G>, helper::<G>, pure_helper::<G>];
+    functions.map(|function| function as usize)
 }
 
 /// The vCPU that generated code was entered with.
@@ -56,38 +54,37 @@ fn hand_back<G: Translate>(guest: &mut G, pc: u64, left: u64) {
     scratch.handed_back = 1;
 }
 
-/// The page of a unit that is entered at a virtual address.
-fn page(entry: u64) -> u64 {
-    entry & !(PAGE as u64 - 1)
+/// What a call is for, and the program counter and the instructions left before its
+/// instruction.
+fn purpose<G: Translate>(guest: &mut G) -> (u64, u64, u64) {
+    let Scratch {
+        entry,
+        left,
+        purpose,
+        ..
+    } = *guest.scratch();
+    let Purpose { what, done, at } = Purpose::decode(purpose);
+    let page = entry & !(PAGE as u64 - 1);
+    (what, page | at, left.wrapping_sub(done))
 }
 
-/// An access to memory, for an instruction of the unit that is entered at virtual address
-/// `entry`, in a block before which `left` instructions were left.
-extern "C" fn memory<G: Translate>(
-    guest: *mut G,
-    entry: u64,
-    left: u64,
-    purpose: u64,
-    addr: u64,
-    a: u64,
-) {
+/// An access to memory.
+extern "C" fn memory<G: Translate>(guest: *mut G) {
     let guest = vcpu(guest);
-    let Purpose { what, done, at } = Purpose::decode(purpose);
-    // Only a compare-and-swap has a second operand.
-    let b = guest.scratch().args[0];
+    let (what, pc, left) = purpose(guest);
+    let [addr, a, b, _] = guest.scratch().args;
     match guest.access_ram(abi::decode(what), addr, a, b) {
         Some(value) => answer(guest, value),
-        None => hand_back(guest, page(entry) | at, left.wrapping_sub(done)),
+        None => hand_back(guest, pc, left),
     }
 }
 
 /// Calls a helper with the state's program counter and instruction count as they are
 /// before the instruction. Where that is the last one of its unit, a trap is delivered,
 /// and the unit goes on with the handler; else the interpreter does that.
-extern "C" fn helper<G: Translate>(guest: *mut G, entry: u64, left: u64, purpose: u64) {
+extern "C" fn helper<G: Translate>(guest: *mut G) {
     let guest = vcpu(guest);
-    let Purpose { what, done, at } = Purpose::decode(purpose);
-    let (pc, left) = (page(entry) | at, left.wrapping_sub(done));
+    let (what, pc, left) = purpose(guest);
     guest.set_pc(pc);
     let told = std::mem::replace(&mut guest.scratch().told, left);
     guest.advance(told.wrapping_sub(left));
@@ -110,8 +107,9 @@ extern "C" fn helper<G: Translate>(guest: *mut G, entry: u64, left: u64, purpose
 }
 
 /// Calls a helper that looks at nothing but its arguments and floating-point flags.
-extern "C" fn pure_helper<G: Translate>(guest: *mut G, number: u64) {
+extern "C" fn pure_helper<G: Translate>(guest: *mut G) {
     let guest = vcpu(guest);
+    let number = guest.scratch().purpose;
     let value = call(guest, number);
     let scratch = guest.scratch();
     scratch.status = value.is_err().into();

@@ -330,8 +330,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     /// The interpreter is to execute so many instructions at most.
     pub(crate) fn hand_back(&mut self, instructions: i64) {
         let count = self.b.ins().iconst(I64, instructions);
-        let place = scratch::<G>(offset_of!(Scratch, handed_back));
-        self.b.ins().store(self.kinds.own, count, self.guest, place);
+        self.put(offset_of!(Scratch, handed_back), count);
     }
 
     /// Leaves for the interpreter, which executes the instruction at an offset.
@@ -471,11 +470,25 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.unless(status, seldom)
     }
 
-    /// What a call is for, as the constant that it is told.
-    pub(crate) fn purpose(&mut self, what: u64) -> Value {
+    /// Tells a call what it is for.
+    pub(crate) fn pass_purpose(&mut self, what: u64) {
         let (done, at) = (self.done, self.at);
         let purpose = Purpose { what, done, at };
-        self.b.ins().iconst(I64, purpose.encode())
+        let purpose = self.b.ins().iconst(I64, purpose.encode());
+        let left = self.b.use_var(self.left);
+        for (value, field) in [
+            (self.pc, offset_of!(Scratch, entry)),
+            (left, offset_of!(Scratch, left)),
+            (purpose, offset_of!(Scratch, purpose)),
+        ] {
+            self.put(field, value);
+        }
+    }
+
+    /// Writes a field of the scratch.
+    fn put(&mut self, field: usize, value: Value) {
+        let place = scratch::<G>(field);
+        self.b.ins().store(self.kinds.own, value, self.guest, place);
     }
 
     fn number(&self, h: &'static Helper<G>) -> u64 {
@@ -486,8 +499,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
 
     pub(crate) fn pass(&mut self, args: &[Value]) {
         for (n, arg) in args.iter().enumerate() {
-            let offset = scratch::<G>(offset_of!(Scratch, args) + 8 * n);
-            self.b.ins().store(self.kinds.own, *arg, self.guest, offset);
+            self.put(offset_of!(Scratch, args) + 8 * n, *arg);
         }
     }
 
@@ -511,8 +523,8 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.pass(&args);
         let number = self.number(h);
         let number = self.b.ins().iconst(I64, number as i64);
-        let args = [self.guest, number];
-        self.b.ins().call(self.abi.pure_helper, &args);
+        self.put(offset_of!(Scratch, purpose), number);
+        self.b.ins().call(self.abi.pure_helper, &[self.guest]);
         self.value()
     }
 
@@ -540,10 +552,8 @@ impl<G: Translate> Emitter<'_, '_, G> {
 
     fn call(&mut self, h: &'static Helper<G>, args: [Value; 4], last: u64) {
         self.pass(&args);
-        let purpose = self.purpose(self.number(h) | last);
-        let left = self.b.use_var(self.left);
-        let args = [self.guest, self.pc, left, purpose];
-        self.b.ins().call(self.abi.helper, &args);
+        self.pass_purpose(self.number(h) | last);
+        self.b.ins().call(self.abi.helper, &[self.guest]);
     }
 }
 
