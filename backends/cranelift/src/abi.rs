@@ -19,6 +19,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
+use isoform_core::attention::CALM;
 use isoform_core::{AmoOp, MemOp, MemTy, Order, Scratch, Size, Translate};
 use serde::{Deserialize, Serialize};
 use std::mem::offset_of;
@@ -267,8 +268,9 @@ fn dispatch<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
     let word = r.field::<G>(guest, offset_of!(Scratch, attention));
     let wanted = r.0.ins().atomic_load(I64, flags, word);
     let short = r.0.ins().icmp(IntCC::SignedLessThan, left, wanted);
-    let look = r.0.create_block();
-    r.0.ins().brif(short, out, &[], look, &[]);
+    let (look, stop) = (r.0.create_block(), r.0.create_block());
+    r.0.set_cold_block(stop);
+    r.0.ins().brif(short, stop, &[], look, &[]);
     r.0.switch_to_block(look);
 
     // Which unit was last reached at this address.
@@ -296,6 +298,12 @@ fn dispatch<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
     let code = r.load(jump, offset_of!(Entry, code));
     let unit = b.import_signature(unit_signature());
     b.ins().return_call_indirect(unit, code, &[guest, pc, left]);
+
+    b.switch_to_block(stop);
+    let rest = b.ins().iconst(I64, CALM as i64);
+    let handed_back = scratch::<G>(offset_of!(Scratch, handed_back));
+    b.ins().store(flags, rest, guest, handed_back);
+    b.ins().jump(out, &[]);
 
     b.switch_to_block(out);
     b.ins().store(flags, pc, guest, G::LAYOUT.pc as i32);

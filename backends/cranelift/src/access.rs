@@ -263,7 +263,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
             true => (self.next, self.done + 1),
             false => (self.at, self.done),
         };
-        self.hand_back((self.done + span.behind() + 1 - done) as i64);
+        self.hand_back(self.done + span.behind() + 1 - done);
         let left = self.b.use_var(self.left);
         let left = self.b.ins().iadd_imm_s(left, -(done as i64));
         self.leave_at(to, left);

@@ -21,6 +21,7 @@ use cranelift_codegen::ir::{
     Value,
 };
 use cranelift_frontend::{FunctionBuilder, Variable};
+use isoform_core::attention::CALM;
 use isoform_core::{Helper, Scratch, Translate};
 use std::collections::BTreeMap;
 use std::mem::offset_of;
@@ -293,7 +294,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let left = self.b.use_var(self.left);
         let short = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, left, ahead);
         let go_on = self.unless(short, |this| {
-            this.hand_back(ahead);
+            this.hand_back(CALM);
             this.leave_at(to, left);
         });
         self.b.switch_to_block(go_on);
@@ -328,8 +329,8 @@ impl<G: Translate> Emitter<'_, '_, G> {
     }
 
     /// The interpreter is to execute so many instructions at most.
-    pub(crate) fn hand_back(&mut self, instructions: i64) {
-        let count = self.b.ins().iconst(I64, instructions);
+    pub(crate) fn hand_back(&mut self, instructions: u64) {
+        let count = self.b.ins().iconst(I64, instructions as i64);
         self.put(offset_of!(Scratch, handed_back), count);
     }
 
@@ -416,10 +417,8 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let wanted = self.b.ins().atomic_load(I64, MemFlags::trusted(), word);
         let left = self.b.use_var(self.left);
         let short = self.b.ins().icmp(IntCC::SignedLessThan, left, wanted);
-        // Another unit looks at the budget itself.
-        let ahead = self.ahead.get(&to).copied().unwrap_or(0);
         let go_on = self.unless(short, |this| {
-            this.hand_back(ahead);
+            this.hand_back(CALM);
             this.leave_at(to, left);
         });
         self.b.switch_to_block(go_on);

@@ -1,6 +1,8 @@
 //! Why generated code was left, told from how things are when it has returned: the code
 //! itself does not say, and need not take the time to.
 
+use isoform_core::attention::CALM;
+
 /// How often generated code was left, by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Exits {
@@ -33,8 +35,10 @@ impl Exits {
             Left { asked: true, .. } => &mut self.attention,
             Left { exits: true, .. } => &mut self.system,
             Left { handed_back: 0, .. } => &mut self.no_unit,
-            Left { handed_back: 1, .. } => &mut self.interpret,
-            _ => &mut self.budget,
+            Left {
+                handed_back: CALM, ..
+            } => &mut self.budget,
+            _ => &mut self.interpret,
         };
         *count += 1;
     }
@@ -48,7 +52,7 @@ mod tests {
     fn each_cause_has_its_count() {
         let mut exits = Exits::default();
         let all = [
-            (12, false, false),
+            (CALM, false, false),
             (1, false, false),
             (5, true, false),
             (0, false, false),

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 /// Instructions interpreted from one place before the region there is translated. A
 /// region takes the compiler as long as some hundred thousand instructions take the
 /// interpreter, on another processor.
-const WARM: u32 = 12_000;
+const WARM: u32 = 3_000;
 /// The same for code that is kept from another run, if it is: to look is not for free.
 const EARLY: u32 = 500;
 
@@ -154,6 +154,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
                 }
                 // Afterwards: a request taken may have been for this.
                 self.renew();
+                self.handed_back = 0;
             }
             if left == 0 {
                 return Exit::Budget;
@@ -168,9 +169,9 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     /// Executes at most `left` instructions, one way or the other; gives how many.
     fn step(&mut self, guest: &mut G, left: u64) -> u64 {
         if self.handed_back > 0 {
-            self.counts.bails += 1;
-            let limit = std::mem::take(&mut self.handed_back).min(left);
-            return self.interpret(guest, limit);
+            let done = self.interpret(guest, self.handed_back.min(left));
+            self.handed_back = self.handed_back.saturating_sub(done);
+            return done;
         }
         let Ok(page) = guest.fetch_page() else {
             return self.interpret(guest, 1);
@@ -301,6 +302,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         let told = scratch.told;
         self.handed_back = scratch.handed_back;
         guest.advance(told.wrapping_sub(after));
+        self.counts.bails += u64::from(self.handed_back > 0);
         self.counts.entries += 1;
         self.counts.exits.note(&Left {
             handed_back: self.handed_back,
