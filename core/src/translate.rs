@@ -84,6 +84,21 @@ pub struct FetchLayout {
 /// Functions that generated code calls by their place in [`Scratch::functions`].
 pub const FUNCTIONS: usize = 3;
 
+/// Accesses of a unit that have a word of their own on where they went last.
+pub const SITES: usize = 16;
+
+/// Where an access of generated code went last.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Site {
+    /// The page.
+    pub page: u64,
+    /// The host's address of it.
+    pub host: u64,
+    /// How large an offset in it may be, by one more; 0 where there is no page.
+    pub room: u64,
+}
+
 /// What generated code keeps beside the canonical state: nothing that outlives a call
 /// into it, and nothing that the guest can see.
 #[derive(Debug, Default)]
@@ -115,6 +130,8 @@ pub struct Scratch {
     pub handed_back: u64,
     /// Instructions left when the state's count was last brought up to date.
     pub told: u64,
+    /// For the unit that runs, which empties those that it uses first.
+    pub sites: [Site; SITES],
 }
 
 /// An access to memory that needs more than a hit in the soft TLB.

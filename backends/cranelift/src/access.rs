@@ -2,7 +2,7 @@
 //!
 //! To follow a pointer takes as long as the table takes to be read, since the host's
 //! address comes from there. So in a loop each load through a pointer that was itself
-//! loaded has a *site* in the stack frame: the page that it last hit, and what leads from
+//! loaded has a *site*: the page that it last hit, and what leads from
 //! it to the host's memory, which is there at once and mostly right. What a site has
 //! holds while the unit runs: whatever drops translations or rights makes the unit be left
 //! first. Where it has another page, and for all other accesses, the table is asked;
@@ -16,27 +16,18 @@ use crate::scan::{Facts, Reach};
 use crate::spans::Span;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{Block, InstBuilder, StackSlot, StackSlotData, StackSlotKind, Value};
+use cranelift_codegen::ir::{Block, InstBuilder, Value};
 use cranelift_frontend::Variable;
-use isoform_core::{MemOp, MemTy, Size, Translate};
-use std::collections::BTreeSet;
+use isoform_core::translate::{SITES, Site};
+use isoform_core::{MemOp, MemTy, Scratch, Size, Translate};
+use std::collections::BTreeMap;
+use std::mem::offset_of;
 
 /// Bits of an address above the offset in its page.
 const PAGE_BITS: i64 = !0xfff;
-/// A site: the page, the host's address of it, and how large an offset in it may be, each
-/// by one more. A site without a page has room for nothing.
-const SITE: i32 = 24;
-const HOST: i32 = 8;
-const ROOM: i32 = 16;
-
-/// The sites of a region.
+/// The sites of a region: the accesses that have one, by offset, and which.
 #[derive(Default)]
-pub(crate) struct Sites {
-    slot: Option<StackSlot>,
-    /// Offsets of the instructions that have one, and how many were given theirs.
-    follows: BTreeSet<u64>,
-    given: i32,
-}
+pub(crate) struct Sites(BTreeMap<u64, usize>);
 
 /// The registers that hold what was loaded, or was copied from such.
 fn loaded<'a, I: Iterator<Item = &'a Placed>>(placed: impl Fn() -> I) -> u32 {
@@ -50,6 +41,11 @@ fn loaded<'a, I: Iterator<Item = &'a Placed>>(placed: impl Fn() -> I) -> u32 {
             return loaded;
         }
     }
+}
+
+/// The place in the scratch of a field of a site.
+fn site_field(site: usize, field: usize) -> usize {
+    offset_of!(Scratch, sites) + site * size_of::<Site>() + field
 }
 
 /// Where an access goes.
@@ -73,36 +69,12 @@ impl<G: Translate> Emitter<'_, '_, G> {
             let reach = p.facts.reach.filter(|reach| !reach.stores);
             reach.is_some_and(|reach| loaded >> reach.base & 1 != 0)
         });
-        let follows: BTreeSet<u64> = through_pointers.map(|p| p.at).collect();
-        let count = follows.len() as i32;
-        if count == 0 {
-            return;
+        let sites: BTreeMap<_, _> = through_pointers.map(|p| p.at).zip(0..SITES).collect();
+        for site in sites.values() {
+            let none = self.b.ins().iconst(I64, 0);
+            self.put(site_field(*site, offset_of!(Site, room)), none);
         }
-        let size = (SITE * count) as u32;
-        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
-        let slot = self.b.create_sized_stack_slot(data);
-        let none = self.b.ins().iconst(I64, 0);
-        for site in 0..count {
-            self.b
-                .ins()
-                .stack_store(I64, none, slot, SITE * site + ROOM);
-        }
-        self.sites = Sites {
-            slot: Some(slot),
-            follows,
-            given: 0,
-        };
-    }
-
-    /// The site of the current instruction, if it has one: the slot, and where in it.
-    fn site(&mut self) -> Option<(StackSlot, i32)> {
-        let slot = self.sites.slot?;
-        if !self.sites.follows.contains(&self.at) {
-            return None;
-        }
-        let site = SITE * self.sites.given;
-        self.sites.given += 1;
-        Some((slot, site))
+        self.sites = Sites(sites);
     }
 
     /// The entry of the soft TLB for an address, and the tag that it holds.
@@ -170,8 +142,8 @@ impl<G: Translate> Emitter<'_, '_, G> {
     /// block, and the block for misses is given.
     fn hit_any(&mut self, addr: Value, bytes: i64, tag: usize) -> (Value, Block) {
         self.settle();
-        if let Some((slot, site)) = self.site() {
-            return self.hit_site(addr, bytes, tag, slot, site);
+        if let Some(site) = self.sites.0.get(&self.at).copied() {
+            return self.hit_site(addr, bytes, tag, site);
         }
         let (entry, hit) = self.look_up_within(addr, bytes, tag);
         let slow = self.or_cold(hit);
@@ -180,24 +152,17 @@ impl<G: Translate> Emitter<'_, '_, G> {
     }
 
     /// As [`Emitter::hit_any`], where there is a site.
-    fn hit_site(
-        &mut self,
-        addr: Value,
-        bytes: i64,
-        tag: usize,
-        slot: StackSlot,
-        site: i32,
-    ) -> (Value, Block) {
+    fn hit_site(&mut self, addr: Value, bytes: i64, tag: usize, site: usize) -> (Value, Block) {
         let (same, other) = (self.b.create_block(), self.cold_block());
-        let page = self.b.ins().stack_load(I64, I64, slot, site);
+        let page = self.get(site_field(site, offset_of!(Site, page)));
         let offset = self.b.ins().bxor(addr, page);
-        let room = self.b.ins().stack_load(I64, I64, slot, site + ROOM);
+        let room = self.get(site_field(site, offset_of!(Site, room)));
         let hit = self.b.ins().icmp(IntCC::UnsignedLessThan, offset, room);
         self.b.ins().brif(hit, same, &[], other, &[]);
         self.b.seal_block(same);
         self.b.seal_block(other);
         self.b.switch_to_block(same);
-        let host = self.b.ins().stack_load(I64, I64, slot, site + HOST);
+        let host = self.get(site_field(site, offset_of!(Site, host)));
         let host = self.b.ins().iadd(host, offset);
         let fast = self.done_with(host);
         self.b.switch_to_block(other);
@@ -211,8 +176,12 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let page = self.b.ins().band_imm_s(addr, PAGE_BITS);
         let host = self.b.ins().iadd(page, addend);
         let room = self.b.ins().iconst(I64, PAGE as i64 - bytes + 1);
-        for (value, place) in [(page, 0), (host, HOST), (room, ROOM)] {
-            self.b.ins().stack_store(I64, value, slot, site + place);
+        for (value, field) in [
+            (page, offset_of!(Site, page)),
+            (host, offset_of!(Site, host)),
+            (room, offset_of!(Site, room)),
+        ] {
+            self.put(site_field(site, field), value);
         }
         let host = self.b.ins().iadd(addr, addend);
         self.b.ins().jump(fast, &[host.into()]);

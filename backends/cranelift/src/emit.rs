@@ -428,8 +428,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
 
     /// What the last call gave.
     pub(crate) fn value(&mut self) -> Value {
-        let value = scratch::<G>(offset_of!(Scratch, value));
-        self.b.ins().load(I64, self.kinds.own, self.guest, value)
+        self.get(offset_of!(Scratch, value))
     }
 
     /// Where the last call gave nothing, the unit is left: the state is complete.
@@ -460,8 +459,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     }
 
     fn status(&mut self) -> Value {
-        let status = scratch::<G>(offset_of!(Scratch, status));
-        self.b.ins().load(I64, self.kinds.own, self.guest, status)
+        self.get(offset_of!(Scratch, status))
     }
 
     fn unless_given(&mut self, seldom: impl FnOnce(&mut Self)) -> Block {
@@ -484,8 +482,14 @@ impl<G: Translate> Emitter<'_, '_, G> {
         }
     }
 
+    /// Reads a field of the scratch.
+    pub(crate) fn get(&mut self, field: usize) -> Value {
+        let place = scratch::<G>(field);
+        self.b.ins().load(I64, self.kinds.own, self.guest, place)
+    }
+
     /// Writes a field of the scratch.
-    fn put(&mut self, field: usize, value: Value) {
+    pub(crate) fn put(&mut self, field: usize, value: Value) {
         let place = scratch::<G>(field);
         self.b.ins().store(self.kinds.own, value, self.guest, place);
     }
