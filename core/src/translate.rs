@@ -128,6 +128,9 @@ pub struct Scratch {
     /// Instructions that the interpreter is to execute before generated code is entered
     /// again, at most.
     pub handed_back: u64,
+    /// Not 0 where the unit that was entered at `entry` was left because accesses that
+    /// share a look into the soft TLB do not lie in one page.
+    pub crossed: u64,
     /// Instructions left when the state's count was last brought up to date.
     pub told: u64,
     /// For the unit that runs, which empties those that it uses first.

@@ -233,6 +233,8 @@ impl<G: Translate> Emitter<'_, '_, G> {
             false => (self.at, self.done),
         };
         self.hand_back(self.done + span.behind() + 1 - done);
+        let crossed = self.b.ins().iconst(I64, 1);
+        self.put(offset_of!(Scratch, crossed), crossed);
         let left = self.b.use_var(self.left);
         let left = self.b.ins().iadd_imm_s(left, -(done as i64));
         self.leave_at(to, left);

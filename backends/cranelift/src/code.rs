@@ -89,6 +89,34 @@ struct Units<G: Guest> {
     awaited: HashSet<Key<G>>,
     /// Those that the compiler does not take.
     refused: HashSet<Key<G>>,
+    /// Those of which accesses that shared a look into the soft TLB crossed pages.
+    crossing: HashSet<Key<G>>,
+}
+
+impl<G: Guest> Units<G> {
+    /// Forgets units of a page; their code stays for whoever is in it.
+    fn forget(
+        &mut self,
+        gpa: u64,
+        arena: &Maps,
+        dispatcher: usize,
+        gone: impl FnMut(&mut Known<G>) -> bool,
+    ) {
+        let Some(page) = self.pages.get_mut(&gpa) else {
+            return;
+        };
+        let gone: Vec<_> = page.units.extract_if(.., gone).collect();
+        for unit in &gone {
+            self.by_key.remove(&unit.key);
+            page.lead(unit.key, arena, dispatcher);
+        }
+        if !gone.is_empty() {
+            host::settle_changes();
+        }
+        if page.units.is_empty() {
+            self.pages.remove(&gpa);
+        }
+    }
 }
 
 /// A vCPU, as seen by whoever wants its code's memory.
@@ -127,6 +155,7 @@ impl<G: Guest> CodeCache<G> {
                 pages: HashMap::new(),
                 awaited: HashSet::new(),
                 refused: HashSet::new(),
+                crossing: HashSet::new(),
             }),
             generation: AtomicU64::new(OUTSIDE + 1),
             published: AtomicU64::new(0),
@@ -171,6 +200,7 @@ impl<G: Guest> CodeCache<G> {
             units.pages.clear();
             units.awaited.clear();
             units.refused.clear();
+            units.crossing.clear();
             self.published.fetch_add(1, Ordering::Release);
             self.generation.fetch_add(1, Ordering::SeqCst) + 1
         };
@@ -257,18 +287,22 @@ impl<G: Guest> CodeCache<G> {
             let (start, end) = unit.extent;
             old.get(start..end) != bytes.get(start..end)
         };
-        let gone: Vec<_> = known.units.extract_if(.., changed).collect();
-        let any_gone = !gone.is_empty();
-        for unit in gone {
-            units.by_key.remove(&unit.key);
-            known.lead(unit.key, &self.arena, self.dispatcher);
-        }
-        if any_gone {
-            host::settle_changes();
-        }
-        if known.units.is_empty() {
-            units.pages.remove(&page.gpa);
-        }
+        units.forget(page.gpa, &self.arena, self.dispatcher, changed);
+    }
+
+    /// A unit is to be made anew, in which each access looks for itself.
+    pub(crate) fn make_anew(&self, key: Key<G>) {
+        let units = &mut *self.lock();
+        units.crossing.insert(key);
+        let page = key.0 & !(PAGE as u64 - 1);
+        let this = |unit: &mut Known<G>| unit.key == key;
+        units.forget(page, &self.arena, self.dispatcher, this);
+        self.published.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether a unit is one of those.
+    pub(crate) fn crosses(&self, key: Key<G>) -> bool {
+        self.lock().crossing.contains(&key)
     }
 
     /// Makes a unit known, unless its page has changed since.
@@ -347,6 +381,7 @@ pub(crate) mod tests {
             region: Region {
                 entry: at,
                 blocks: BTreeMap::from([(at, vec![placed])]),
+                shares: true,
             },
             only_kept: false,
         }

@@ -272,7 +272,10 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.switch_to_block(start);
         self.dirty = dirty;
         self.at = at;
-        self.spans = Spans::of_block(block);
+        self.spans = match self.region.shares {
+            true => Spans::of_block(block),
+            false => Spans::default(),
+        };
         self.b.set_srcloc(SourceLoc::default());
         for (done, placed) in (0..).zip(block) {
             (self.at, self.done, self.facts) = (placed.at, done, placed.facts);

@@ -78,6 +78,8 @@ pub(crate) struct Region {
     pub(crate) entry: u64,
     /// Its blocks by their offsets. None is empty.
     pub(crate) blocks: BTreeMap<u64, Block>,
+    /// Accesses may share a look into the soft TLB ([`crate::spans`]).
+    pub(crate) shares: bool,
 }
 
 impl Region {
@@ -119,6 +121,7 @@ impl Region {
         Region {
             entry: self.entry,
             blocks,
+            shares: self.shares,
         }
     }
 
@@ -228,9 +231,11 @@ fn collect<G: Guest>(
         }
     }
     let blocks = cut(&decoded, &leaders);
-    blocks
-        .contains_key(&entry)
-        .then_some(Region { entry, blocks })
+    blocks.contains_key(&entry).then_some(Region {
+        entry,
+        blocks,
+        shares: true,
+    })
 }
 
 fn decode<G: Guest>(guest: &G, mode: G::Mode, bytes: &[u8], at: u64) -> Option<Placed> {

@@ -10,6 +10,7 @@ use crate::translator::{Shared, Translator};
 use crate::warmth::Places;
 use isoform_core::attention::MOST_LEFT;
 use isoform_core::{Cold, Exit, PageId, Scratch, Translate};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,6 +20,11 @@ use std::sync::atomic::Ordering;
 const WARM: u32 = 3_000;
 /// The same for code that is kept from another run, if it is: to look is not for free.
 const EARLY: u32 = 500;
+/// How often accesses of a unit cross pages before it is made anew without looks that they
+/// share: each time takes about as long as a hundred instructions interpreted.
+const CROSSINGS: u32 = 1_000;
+/// Units of which that is counted, at most.
+const MOST_CROSSING: usize = 4_096;
 
 /// What a vCPU did in which form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,6 +58,8 @@ pub struct Jit<G: Translate, C> {
     patient: bool,
     /// Instructions that generated code left to the interpreter.
     handed_back: u64,
+    /// How often units were left where accesses crossed pages.
+    crossings: HashMap<Key<G>, u32>,
     bytes: Box<[u8; PAGE]>,
     counts: Counts,
 }
@@ -78,6 +86,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             warm: WARM,
             patient: false,
             handed_back: 0,
+            crossings: HashMap::new(),
             bytes: Box::new([0; PAGE]),
             counts: Counts::default(),
         }
@@ -265,9 +274,10 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         code.revalidate(page, settled, &self.bytes);
         let entry = key.0 % PAGE as u64;
         let others = code.entries(key);
-        let Some(region) = region::find(guest, &self.bytes, entry, &others) else {
+        let Some(mut region) = region::find(guest, &self.bytes, entry, &others) else {
             return false;
         };
+        region.shares = !code.crosses(key);
         self.translator.ask(Job {
             key,
             page,
@@ -290,19 +300,46 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         done
     }
 
+    /// A unit was left where accesses that share a look crossed pages. Once that has taken
+    /// as long as to translate it, it is made anew.
+    fn note_crossing(&mut self, guest: &mut G) {
+        let (pc, entry) = (guest.pc(), guest.scratch().entry);
+        let Ok(page) = guest.fetch_page() else {
+            return;
+        };
+        if pc / PAGE as u64 != entry / PAGE as u64 {
+            return;
+        }
+        let key = (page.gpa | entry % PAGE as u64, guest.mode());
+        if self.crossings.len() >= MOST_CROSSING {
+            self.crossings.clear();
+        }
+        let count = self.crossings.entry(key).or_insert(0);
+        *count += 1;
+        if *count >= CROSSINGS {
+            self.crossings.remove(&key);
+            self.translator.shared().code.make_anew(key);
+            // This vCPU is to find the new one.
+            self.jumps.clear();
+        }
+    }
+
     /// Runs a unit, and those that follow it.
     fn execute(&mut self, guest: &mut G, entry: Entry, left: u64) -> u64 {
         let left = left.min(MOST_LEFT - 1);
         let scratch = guest.scratch();
         scratch.context = entry.context;
-        (scratch.told, scratch.handed_back) = (left, 0);
+        (scratch.told, scratch.handed_back, scratch.crossed) = (left, 0, 0);
         let stub = self.translator.shared().enter;
         let after = enter(stub, guest, entry.pc, left, entry.code);
         let scratch = guest.scratch();
-        let told = scratch.told;
+        let (told, crossed) = (scratch.told, scratch.crossed);
         self.handed_back = scratch.handed_back;
         guest.advance(told.wrapping_sub(after));
         self.counts.bails += u64::from(self.handed_back > 0);
+        if crossed != 0 {
+            self.note_crossing(guest);
+        }
         self.counts.entries += 1;
         self.counts.exits.note(&Left {
             handed_back: self.handed_back,

@@ -12,7 +12,7 @@ use cranelift_frontend::Variable;
 use std::collections::BTreeMap;
 
 /// Bytes of a span at most: the longer it is, the more often it crosses pages.
-const LONGEST: i64 = 256;
+const LONGEST: i64 = 128;
 
 /// Accesses off one register.
 #[derive(Clone, Copy, Debug)]

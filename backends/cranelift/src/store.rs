@@ -52,7 +52,7 @@ impl Hasher for Hashing {
 pub(crate) fn digest<G: Guest>(region: &Region, mode: G::Mode) -> Digest {
     let mut hash = Hashing(Sha256::new());
     mode.hash(&mut hash);
-    region.entry.hash(&mut hash);
+    (region.entry, region.shares).hash(&mut hash);
     for (at, block) in &region.blocks {
         (at, block.len()).hash(&mut hash);
         for placed in block {
