@@ -502,6 +502,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_unit_made_anew_is_not_found_before_it_is_there() {
+        let cache = cache();
+        let key = job(8, 1, 0).key;
+        cache.publish(job(8, 1, 0), unit(77));
+        let published = cache.published();
+        assert!(!cache.crosses(key));
+        cache.make_anew(key);
+        assert!(cache.crosses(key) && cache.published() > published);
+        assert_eq!(cache.find(key, page(1)), Found::Nothing);
+        cache.publish(job(8, 1, 0), unit(78));
+        assert_eq!(cache.find(key, page(1)), Found::Unit(78));
+    }
+
+    #[test]
     fn a_generation_begins_once_its_vcpus_are_out() {
         let cache = Arc::new(cache());
         let first = cache.enter(0);

@@ -106,3 +106,13 @@ fn each_access_of_straight_code_faults_alike() {
 fn each_access_faults_alike_in_each_round_of_a_loop() {
     programs(true);
 }
+
+#[test]
+fn a_unit_whose_accesses_cross_pages_is_made_anew() {
+    let mut rig = Rig::new(&Program::crossing(2_000), None);
+    rig.prepare(None, 1);
+    assert!(matches!(rig.run(10_000, false), Stopped::Ended));
+    // Once a round at first; afterwards each access looks for itself.
+    let left = rig.left();
+    assert!((1_000..1_100).contains(&left), "{left}");
+}

@@ -46,6 +46,27 @@ struct Maker<'a> {
 }
 
 impl Program {
+    /// Two stores off one register in each round, to a page and to the next.
+    pub(crate) fn crossing(rounds: i32) -> Self {
+        let base = BASES[0];
+        let lui = Encoding::Long((DATA + PAGE) as u32 | u32::from(base) << 7 | 0x37);
+        let round = [
+            sd(base, -8),
+            sd(base, 0),
+            addi(LEFT, LEFT, -1),
+            bnez(LEFT, -12),
+        ];
+        let ecall = Encoding::Long(0x73);
+        let mut code = Vec::new();
+        let all = [lui, addi(LEFT, 0, rounds)].into_iter().chain(round);
+        all.chain([ecall]).for_each(|e| e.write(&mut code));
+        Self {
+            code,
+            loops: false,
+            accesses: Vec::new(),
+        }
+    }
+
     pub(crate) fn random(ext: ExtSet, loops: bool, r: &mut Random) -> Self {
         let count = 2 + r.below(ACCESSES - 1);
         let mut maker = Maker {
@@ -74,6 +95,13 @@ impl Program {
             accesses,
         }
     }
+}
+
+/// sd x11, offset(rs1)
+fn sd(rs1: u8, offset: i32) -> Encoding {
+    let offset = offset as u32 & 0xfff;
+    let fields = (offset >> 5) << 25 | (offset & 31) << 7 | 11 << 20;
+    Encoding::Long(fields | u32::from(rs1) << 15 | 3 << 12 | 0x23)
 }
 
 /// addi rd, rs1, imm
@@ -174,6 +202,11 @@ impl Maker<'_> {
             _ => {}
         }
         self.code.extend(accesses);
+        // More off the same register, which may share a look.
+        for _ in 0..self.r.below(3) {
+            let more = self.accesses(base);
+            self.code.extend(more);
+        }
     }
 
     /// Puts the address of a place in a page into a register: lui, addi.
