@@ -19,6 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) const PAGE: usize = 4096;
 
+/// Counts of units made known: a vCPU that waits for one looks again only where something
+/// is new in some of the pages.
+const NEWS: usize = 256;
+
 /// The generation of a vCPU that runs no generated code.
 const OUTSIDE: u64 = 0;
 
@@ -130,8 +134,8 @@ struct Vcpu {
 pub(crate) struct CodeCache<G: Guest> {
     units: Mutex<Units<G>>,
     generation: AtomicU64,
-    /// Units made known so far.
-    published: AtomicU64,
+    /// Units made known so far, by their pages' numbers.
+    published: [AtomicU64; NEWS],
     vcpus: Vec<Vcpu>,
     /// Where the code lies.
     arena: Arc<Maps>,
@@ -158,7 +162,7 @@ impl<G: Guest> CodeCache<G> {
                 crossing: HashSet::new(),
             }),
             generation: AtomicU64::new(OUTSIDE + 1),
-            published: AtomicU64::new(0),
+            published: [const { AtomicU64::new(0) }; NEWS],
             vcpus: attentions.into_iter().map(vcpu).collect(),
             arena,
             dispatcher,
@@ -201,7 +205,7 @@ impl<G: Guest> CodeCache<G> {
             units.awaited.clear();
             units.refused.clear();
             units.crossing.clear();
-            self.published.fetch_add(1, Ordering::Release);
+            (0..NEWS).for_each(|page| self.announce((page * PAGE) as u64));
             self.generation.fetch_add(1, Ordering::SeqCst) + 1
         };
         for vcpu in &self.vcpus {
@@ -215,10 +219,19 @@ impl<G: Guest> CodeCache<G> {
 
     // --- units
 
-    /// How many units were made known, or given up: while it is the same, there is
-    /// nothing new to be found.
-    pub(crate) fn published(&self) -> u64 {
-        self.published.load(Ordering::Acquire)
+    fn news(&self, gpa: u64) -> &AtomicU64 {
+        &self.published[(gpa / PAGE as u64) as usize % NEWS]
+    }
+
+    /// How many units in the page of an address, and in some others, were made known or
+    /// given up: while it is the same, there is nothing new to be found.
+    pub(crate) fn published(&self, gpa: u64) -> u64 {
+        self.news(gpa).load(Ordering::Acquire)
+    }
+
+    /// There is something to be found in a page.
+    fn announce(&self, gpa: u64) {
+        self.news(gpa).fetch_add(1, Ordering::Release);
     }
 
     /// What there is for an address in a page of this version.
@@ -255,7 +268,7 @@ impl<G: Guest> CodeCache<G> {
     /// A unit will not come.
     pub(crate) fn give_up(&self, key: Key<G>) {
         self.lock().awaited.remove(&key);
-        self.published.fetch_add(1, Ordering::Release);
+        self.announce(key.0);
     }
 
     /// A unit will never come.
@@ -297,7 +310,7 @@ impl<G: Guest> CodeCache<G> {
         let page = key.0 & !(PAGE as u64 - 1);
         let this = |unit: &mut Known<G>| unit.key == key;
         units.forget(page, &self.arena, self.dispatcher, this);
-        self.published.fetch_add(1, Ordering::Release);
+        self.announce(key.0);
     }
 
     /// Whether a unit is one of those.
@@ -318,7 +331,7 @@ impl<G: Guest> CodeCache<G> {
         });
         if page.bytes.get(extent.0..extent.1) != job.bytes.get(extent.0..extent.1) {
             // Whoever waited for it may ask again.
-            self.published.fetch_add(1, Ordering::Release);
+            self.announce(job.key.0);
             return;
         }
         let (gpa, mode) = job.key;
@@ -329,7 +342,7 @@ impl<G: Guest> CodeCache<G> {
             }
         }
         units.by_key.insert(job.key, unit.code);
-        self.published.fetch_add(1, Ordering::Release);
+        self.announce(gpa);
         page.lead(job.key, &self.arena, unit.code);
         page.units.retain(|known| known.key != job.key);
         page.units.push(Known {
@@ -427,9 +440,13 @@ pub(crate) mod tests {
     fn code_of_another_content_is_not_made_known() {
         let cache = cache();
         cache.publish(job(8, 2, 5), unit(1));
-        let published = cache.published();
+        let published = cache.published(key.0);
         cache.publish(job(64, 1, 0), unit(2));
-        assert_ne!(cache.published(), published, "who waits is to look again");
+        assert_ne!(
+            cache.published(key.0),
+            published,
+            "who waits is to look again"
+        );
         assert_eq!(cache.find(job(64, 1, 0).key, page(2)), Found::Nothing);
     }
 
@@ -506,10 +523,10 @@ pub(crate) mod tests {
         let cache = cache();
         let key = job(8, 1, 0).key;
         cache.publish(job(8, 1, 0), unit(77));
-        let published = cache.published();
+        let published = cache.published(key.0);
         assert!(!cache.crosses(key));
         cache.make_anew(key);
-        assert!(cache.crosses(key) && cache.published() > published);
+        assert!(cache.crosses(key) && cache.published(key.0) > published);
         assert_eq!(cache.find(key, page(1)), Found::Nothing);
         cache.publish(job(8, 1, 0), unit(78));
         assert_eq!(cache.find(key, page(1)), Found::Unit(78));

@@ -197,7 +197,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             return self.execute(guest, entry, left);
         }
         let key = (page.gpa | (pc % PAGE as u64), guest.mode());
-        let published = self.translator.shared().code.published();
+        let published = self.translator.shared().code.published(page.gpa);
         if let Some(awaited) = self.places.is_known(key, published) {
             return self.interpret_cold(guest, page, key, left, awaited);
         }
