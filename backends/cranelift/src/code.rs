@@ -440,10 +440,10 @@ pub(crate) mod tests {
     fn code_of_another_content_is_not_made_known() {
         let cache = cache();
         cache.publish(job(8, 2, 5), unit(1));
-        let published = cache.published(key.0);
+        let published = cache.published(GPA);
         cache.publish(job(64, 1, 0), unit(2));
         assert_ne!(
-            cache.published(key.0),
+            cache.published(GPA),
             published,
             "who waits is to look again"
         );
