@@ -33,6 +33,9 @@ pub const CALM: u64 = 128;
 /// Instructions that generated code may be given at once are fewer.
 pub const MOST_LEFT: u64 = 1 << 40;
 
+// The word is compared as a signed number.
+const _: () = assert!(Requests::all().bits() < 1 << (62 - MOST_LEFT.ilog2()));
+
 fn word(requests: Requests) -> u64 {
     CALM | u64::from(requests.bits()) << MOST_LEFT.ilog2()
 }

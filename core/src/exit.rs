@@ -6,7 +6,7 @@
 pub enum Exit {
     /// The instructions granted were executed.
     Budget,
-    /// The attention word is not zero.
+    /// Something is asked of the vCPU.
     Attention,
     /// The vCPU waits for an interrupt. `spurious_ok` when it may also simply
     /// go on after a bounded time (RISC-V `wrs.sto`, `pause`).

@@ -84,7 +84,7 @@ pub struct FetchLayout {
 /// Functions that generated code calls by their place in [`Scratch::functions`].
 pub const FUNCTIONS: usize = 3;
 
-/// Accesses of a unit that have a word of their own on where they went last.
+/// Accesses of a unit that have a [`Site`], at most.
 pub const SITES: usize = 16;
 
 /// Where an access of generated code went last.
@@ -99,8 +99,8 @@ pub struct Site {
     pub room: u64,
 }
 
-/// What generated code keeps beside the canonical state: nothing that outlives a call
-/// into it, and nothing that the guest can see.
+/// What generated code keeps beside the canonical state: nothing that outlives a run of
+/// it but how it was left, and nothing that the guest can see.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Scratch {

@@ -12,6 +12,7 @@ use isoform::boot::load::{Firmware, Payload, Source, detect_path};
 use isoform::config::MachineConfig;
 use isoform::vm::Execute;
 use isoform::vm::lockstep::{Lockstep, Part, Verdict, Way, compare};
+use isoform_core::attention::CALM;
 use isoform_core::{Attention, Exit, Saved};
 use isoform_cranelift::{Jit, Translator};
 use isoform_interp::Interp;
@@ -86,7 +87,8 @@ struct Tiers(Jit<Hart, Interp>, Interp, Random);
 
 impl Execute for Tiers {
     fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
-        let budget = budget.min(1 + self.2.below(300));
+        // Translated loops go round only while CALM are left.
+        let budget = budget.min(1 + self.2.below(2 * (CALM + 100)));
         if self.2.one_in(4096) {
             self.0 = jit();
         }

@@ -6,7 +6,8 @@
 //! it to the host's memory, which is there at once and mostly right. What a site has
 //! holds while the unit runs: whatever drops translations or rights makes the unit be left
 //! first. Where it has another page, and for all other accesses, the table is asked;
-//! where that has not, Rust is.
+//! where that has not, Rust is. Some accesses rely on the look of another
+//! ([`crate::spans`]).
 
 use crate::abi;
 use crate::code::PAGE;
@@ -25,6 +26,7 @@ use std::mem::offset_of;
 
 /// Bits of an address above the offset in its page.
 const PAGE_BITS: i64 = !0xfff;
+
 /// The sites of a region: the accesses that have one, by offset, and which.
 #[derive(Default)]
 pub(crate) struct Sites(BTreeMap<u64, usize>);
@@ -60,12 +62,17 @@ pub(crate) struct Hit {
 impl<G: Translate> Emitter<'_, '_, G> {
     /// Makes the sites of a region with loops, all without a page.
     pub(crate) fn make_sites(&mut self) {
-        if self.through {
+        if self.straight {
             return;
         }
         let placed = || self.region.blocks.values().flatten();
         let loaded = loaded(placed);
-        let through_pointers = placed().filter(|p| {
+        let looks = self.region.blocks.values().flat_map(|block| {
+            let spans = self.spans_of(block);
+            let alone = move |(n, _): &(u64, &Placed)| !spans.follows(*n);
+            (0..).zip(block).filter(alone).map(|(_, placed)| placed)
+        });
+        let through_pointers = looks.filter(|p| {
             let reach = p.facts.reach.filter(|reach| !reach.stores);
             reach.is_some_and(|reach| loaded >> reach.base & 1 != 0)
         });

@@ -70,6 +70,8 @@ struct Known<G: Guest> {
     key: Key<G>,
     /// The part of the page that it was made from.
     extent: (usize, usize),
+    /// See [`Region::shares`].
+    shares: bool,
     unit: Unit,
 }
 
@@ -112,6 +114,10 @@ impl<G: Guest> Units<G> {
         let gone: Vec<_> = page.units.extract_if(.., gone).collect();
         for unit in &gone {
             self.by_key.remove(&unit.key);
+            if !unit.shares {
+                // Other code may do without.
+                self.crossing.remove(&unit.key);
+            }
             page.lead(unit.key, arena, dispatcher);
         }
         if !gone.is_empty() {
@@ -308,7 +314,8 @@ impl<G: Guest> CodeCache<G> {
         let units = &mut *self.lock();
         units.crossing.insert(key);
         let page = key.0 & !(PAGE as u64 - 1);
-        let this = |unit: &mut Known<G>| unit.key == key;
+        // Another vCPU, which had the old one, may have come first.
+        let this = |unit: &mut Known<G>| unit.key == key && unit.shares;
         units.forget(page, &self.arena, self.dispatcher, this);
         self.announce(key.0);
     }
@@ -348,6 +355,7 @@ impl<G: Guest> CodeCache<G> {
         page.units.push(Known {
             key: job.key,
             extent,
+            shares: job.region.shares,
             unit,
         });
     }

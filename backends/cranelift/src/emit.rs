@@ -1,8 +1,9 @@
 //! Emits the CLIF of a region: registers as variables, accesses through the soft TLB,
 //! calls, and all ways out.
 //!
-//! Registers that may differ from the state (*dirty* ones) are written back wherever
-//! the region is left, in cold blocks of their own for what seldom happens. An
+//! Registers that may differ from the state (*dirty* ones) are written back wherever a
+//! loop is left, in cold blocks of their own for what seldom happens; in straight code,
+//! before each instruction that may leave it. An
 //! instruction that cannot go on leaves with the state of before it.
 
 use crate::abi::{self, Abi, Purpose, scratch};
@@ -59,8 +60,8 @@ pub(crate) struct Emitter<'a, 'b, G: Translate> {
     /// Where the region is left after a call that gave nothing, once there was one, by
     /// [`Out`].
     outs: [Option<Block>; 2],
-    /// See [`Emitter::settle`].
-    pub(crate) through: bool,
+    /// Without loops ([`Emitter::settle`]).
+    pub(crate) straight: bool,
     /// Registers that may differ from the state, a bit each.
     pub(crate) dirty: u32,
     /// Offsets of the current instruction and of the next.
@@ -166,7 +167,7 @@ pub(crate) fn region<G: Translate>(
         done: 0,
         facts: Facts::default(),
         outs: [None; 2],
-        through: !region.loops(),
+        straight: !region.loops(),
         dirty: 0,
         at: region.entry,
         next: region.entry,
@@ -180,7 +181,7 @@ pub(crate) fn region<G: Translate>(
     emitter.require_valid_mode(granted);
     let first = emitter.blocks[&region.entry];
     emitter.b.ins().jump(first, &[]);
-    let dirty = |writes| match emitter.through {
+    let dirty = |writes| match emitter.straight {
         true => BTreeMap::new(),
         false => dirty_at_start(region, writes),
     };
@@ -200,7 +201,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         let all = self.region.blocks.values().flatten();
         let used = all.fold(0, |used, p| used | p.facts.reads | p.facts.writes) & !1;
         // In a loop a way out may write back what only others wrote.
-        let needed = match self.through {
+        let needed = match self.straight {
             true => self.region.needs(),
             false => used,
         };
@@ -251,7 +252,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     /// Code without loops has its registers in the state wherever it may be left, and so
     /// short ways out: that costs it no more than to write them there in the end.
     pub(crate) fn settle(&mut self) {
-        if self.through {
+        if self.straight {
             self.write_back(self.dirty);
             (self.dirty, self.floats.dirty) = (0, 0);
         }
@@ -272,10 +273,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.switch_to_block(start);
         self.dirty = dirty;
         self.at = at;
-        self.spans = match self.region.shares {
-            true => Spans::of_block(block),
-            false => Spans::default(),
-        };
+        self.spans = self.spans_of(block);
         self.b.set_srcloc(SourceLoc::default());
         for (done, placed) in (0..).zip(block) {
             (self.at, self.done, self.facts) = (placed.at, done, placed.facts);
@@ -288,6 +286,13 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.def_var(self.left, left);
         self.settle();
         self.end();
+    }
+
+    pub(crate) fn spans_of(&self, block: &[Placed]) -> Spans {
+        match self.region.shares {
+            true => Spans::of_block(block),
+            false => Spans::default(),
+        }
     }
 
     /// Where fewer instructions are left than the longest way ahead of a block has, the
@@ -379,7 +384,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
 
     /// A block for the way to an offset: in a loop those out of it are seldom taken.
     fn block_for(&mut self, to: u64) -> Block {
-        match self.through || self.blocks.contains_key(&to) {
+        match self.straight || self.blocks.contains_key(&to) {
             true => self.b.create_block(),
             false => self.cold_block(),
         }
@@ -539,6 +544,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
         if h.effects == isoform_core::ops::Effects::NONE {
             return self.call_pure(h, args);
         }
+        self.settle();
         self.write_back(self.dirty);
         self.call(h, args, 0);
         self.or_leave(Out::Bail);

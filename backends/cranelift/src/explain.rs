@@ -129,7 +129,7 @@ pub fn explain<G: Translate>(
     entry: u64,
     processor: Processor,
 ) -> Result<Explained, TranslatorError> {
-    let Some(region) = region::find(guest, bytes, entry, &BTreeSet::new()) else {
+    let Some(region) = region::find(guest, bytes, entry, &BTreeSet::new(), true) else {
         return Ok(Explained::Interpreted(reason(guest, bytes, entry)));
     };
     let placed = || region.blocks.values().flatten();

@@ -46,6 +46,13 @@ impl Jumps {
         }
     }
 
+    /// No unit is known at an address.
+    pub(crate) fn forget(&mut self, pc: u64) {
+        if let Some(place) = self.0.get_mut(Self::index(pc)) {
+            *place = Entry::default();
+        }
+    }
+
     /// No unit is valid any more.
     pub(crate) fn clear(&mut self) {
         self.0.fill(Entry::default());

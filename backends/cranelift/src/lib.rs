@@ -8,7 +8,8 @@
 //! * [`Jit`]: one per vCPU: its run loop, its interpreter, its table of jump targets.
 //! * `scan`, `region`: what instructions do, and which are translated together.
 //! * `warmth`, `queue`: when it is time to, and what comes first.
-//! * `ops`, `access`, `atomic`, `emit`: the vocabulary on CLIF values, and the code around it.
+//! * `ops`, `access`, `atomic`, `emit`: the vocabulary on CLIF values, and the code around it;
+//!   `spans`: accesses that share a look into the soft TLB.
 //! * `float`: floating point inline.
 //! * `abi`, `call`: how generated code calls and is called.
 //! * `target`, `compile`, `object`, `arena`, `link`, `code`: from CLIF to published code; `host`:

@@ -29,8 +29,8 @@ const LOOP: Limits = Limits {
 // A way ahead is never longer than what a way round asks to be left.
 const _: () = assert!(LOOP.insns <= CALM as usize && STRAIGHT.insns <= LOOP.insns);
 
-/// Registers that loops in each other use together at most: with more, the inner ones
-/// would have theirs in memory, and get units of their own. (Measured on integer loops:
+/// Registers that loops in each other use together at most, where the inner one's unit has
+/// them all: with more it would have its own in memory, and is a unit by itself. (Measured on integer loops:
 /// with 13 some take a third longer; with 7 others do, a tenth.)
 const LIGHT: u32 = 10;
 
@@ -173,9 +173,20 @@ impl Region {
 }
 
 /// Finds the region that is entered at offset `entry` of a page with this content, in
-/// which units are entered at the offsets `others`. `None` where there is nothing to
-/// translate.
+/// which units are entered at the offsets `others`, with accesses that share looks if it
+/// `shares`. `None` where there is nothing to translate.
 pub(crate) fn find<G: Guest>(
+    guest: &G,
+    bytes: &[u8; PAGE],
+    entry: u64,
+    others: &BTreeSet<u64>,
+    shares: bool,
+) -> Option<Region> {
+    let region = choose(guest, bytes, entry, others)?;
+    Some(Region { shares, ..region })
+}
+
+fn choose<G: Guest>(
     guest: &G,
     bytes: &[u8; PAGE],
     entry: u64,
@@ -184,10 +195,10 @@ pub(crate) fn find<G: Guest>(
     let around = collect(guest, bytes, entry, LOOP, &BTreeSet::new())?;
     let mut heads = around.heads();
     if heads.remove(&entry) {
-        let (nest, innermost) = (around.loop_from(0), around.loop_from(entry));
-        return Some(match nest.is_light() || innermost.blocks.is_empty() {
+        let (nest, own) = (around.loop_from(0), around.loop_from(entry));
+        return Some(match nest.is_light() || own.blocks.is_empty() {
             true => nest,
-            false => innermost,
+            false => own,
         });
     }
     // What has a unit is jumped to, which costs little; in a loop it would cost each time.

@@ -274,10 +274,10 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         code.revalidate(page, settled, &self.bytes);
         let entry = key.0 % PAGE as u64;
         let others = code.entries(key);
-        let Some(mut region) = region::find(guest, &self.bytes, entry, &others) else {
+        let shares = !code.crosses(key);
+        let Some(region) = region::find(guest, &self.bytes, entry, &others, shares) else {
             return false;
         };
-        region.shares = !code.crosses(key);
         self.translator.ask(Job {
             key,
             page,
@@ -310,7 +310,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         if pc / PAGE as u64 != entry / PAGE as u64 {
             return;
         }
-        let key = (page.gpa | entry % PAGE as u64, guest.mode());
+        let key = (page.gpa | (entry % PAGE as u64), guest.mode());
         if self.crossings.len() >= MOST_CROSSING {
             self.crossings.clear();
         }
@@ -320,7 +320,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             self.crossings.remove(&key);
             self.translator.shared().code.make_anew(key);
             // This vCPU is to find the new one.
-            self.jumps.clear();
+            self.jumps.forget(entry);
         }
     }
 
@@ -336,14 +336,15 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         let (told, crossed) = (scratch.told, scratch.crossed);
         self.handed_back = scratch.handed_back;
         guest.advance(told.wrapping_sub(after));
-        self.counts.bails += u64::from(self.handed_back > 0);
+        let asked = guest.attention().is_set();
+        self.counts.bails += u64::from(self.handed_back > 0 && !asked);
         if crossed != 0 {
             self.note_crossing(guest);
         }
         self.counts.entries += 1;
         self.counts.exits.note(&Left {
             handed_back: self.handed_back,
-            asked: guest.attention().is_set(),
+            asked,
             exits: guest.exits(),
         });
         let done = left.wrapping_sub(after);

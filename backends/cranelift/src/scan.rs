@@ -64,8 +64,6 @@ pub(crate) struct Facts {
     pub(crate) reach: Option<Reach>,
     /// The register that it copies to another, with something added at most.
     pub(crate) copies: Option<u8>,
-    /// Ordinary accesses.
-    accesses: u8,
     /// Where control goes.
     pub(crate) flow: Flow,
 }
@@ -74,6 +72,7 @@ pub(crate) struct Facts {
 pub(crate) fn scan<G: Guest>(mode: G::Mode, insn: Insn) -> Facts {
     let mut scan = Scan::<G> {
         mode,
+        accesses: 0,
         facts: Facts::default(),
     };
     let Ok(()) = G::execute(&mut scan, &insn);
@@ -83,14 +82,16 @@ pub(crate) fn scan<G: Guest>(mode: G::Mode, insn: Insn) -> Facts {
 /// The vocabulary, on nothing.
 struct Scan<G: Guest> {
     mode: G::Mode,
+    /// Ordinary accesses so far.
+    accesses: u8,
     facts: Facts,
 }
 
 impl<G: Guest> Scan<G> {
     fn reach(&mut self, addr: Known, size: Size, stores: bool) {
-        self.facts.accesses += 1;
+        self.accesses += 1;
         self.facts.reach = match addr {
-            Known::Register(base, offset) if self.facts.accesses == 1 => Some(Reach {
+            Known::Register(base, offset) if self.accesses == 1 => Some(Reach {
                 base,
                 offset,
                 size,

@@ -5,6 +5,12 @@
 //! The first access of a span *opens* it: it looks whether the whole span lies in one
 //! page that the table has. If so the others need nothing but the host's address. If not
 //! even after the access was done slowly, the interpreter executes the rest of the span.
+//!
+//! No two accesses of a span overlap. The compiler may take the second of two equal stores
+//! for needless, or the second of two equal loads for the first, which the memory model
+//! forbids where another hart stores in between (RVWMO's preserved program order, rules 1
+//! and 2). It can tell that two are equal only within a span: elsewhere each has a call
+//! beside it, after which memory may be another.
 
 use crate::region::Placed;
 use crate::scan::Reach;
@@ -80,6 +86,23 @@ fn end(reach: Reach) -> i64 {
     reach.offset.saturating_add(reach.size.bytes() as i64)
 }
 
+fn are_apart(a: Reach, b: Reach) -> bool {
+    end(a) <= b.offset || end(b) <= a.offset
+}
+
+/// A span that further accesses may be taken into, and those that were. Never none.
+struct Open {
+    span: usize,
+    taken: Vec<Reach>,
+}
+
+impl Open {
+    fn is_like(&self, reach: Reach) -> bool {
+        let first = self.taken[0];
+        (first.base, first.stores) == (reach.base, reach.stores)
+    }
+}
+
 /// The spans of a block.
 #[derive(Default)]
 pub(crate) struct Spans {
@@ -91,35 +114,39 @@ pub(crate) struct Spans {
 impl Spans {
     pub(crate) fn of_block(block: &[Placed]) -> Self {
         let mut spans = Self::default();
-        let mut open: Vec<usize> = Vec::new();
+        let mut open: Vec<Open> = Vec::new();
         for (place, placed) in (0..).zip(block) {
-            if let Some(reach) = placed.facts.reach {
+            let facts = &placed.facts;
+            // Behind a store that opens a span the next instruction follows: it must have
+            // done all that it does.
+            let whole = |reach: &Reach| !reach.stores || facts.writes == 0;
+            if let Some(reach) = facts.reach.filter(whole) {
                 spans.add(&mut open, place, reach);
             }
             // What is called may change what an address leads to.
-            let closed = if placed.facts.calls {
-                !0
-            } else {
-                placed.facts.writes
-            };
-            open.retain(|n| closed >> spans.all[*n].first.base & 1 == 0);
+            let closed = if facts.calls { !0 } else { facts.writes };
+            open.retain(|open| closed >> open.taken[0].base & 1 == 0);
         }
         // A single access looks for itself.
         spans.of.retain(|_, n| spans.all[*n].behind() > 0);
         spans
     }
 
-    fn add(&mut self, open: &mut Vec<usize>, place: u64, reach: Reach) {
-        let same = |span: &Span| (span.first.base, span.first.stores) == (reach.base, reach.stores);
-        let known = open.iter().copied().find(|n| same(&self.all[*n]));
-        if let Some(n) = known
-            && self.all[n].take(place, reach)
+    fn add(&mut self, open: &mut Vec<Open>, place: u64, reach: Reach) {
+        let known = open.iter_mut().find(|open| open.is_like(reach));
+        if let Some(known) = known
+            && known.taken.iter().all(|taken| are_apart(*taken, reach))
+            && self.all[known.span].take(place, reach)
         {
-            self.of.insert(place, n);
+            known.taken.push(reach);
+            self.of.insert(place, known.span);
             return;
         }
-        open.retain(|n| Some(*n) != known);
-        open.push(self.all.len());
+        open.retain(|open| !open.is_like(reach));
+        open.push(Open {
+            span: self.all.len(),
+            taken: vec![reach],
+        });
         self.of.insert(place, self.all.len());
         self.all.push(Span::new(place, reach));
     }
@@ -127,5 +154,116 @@ impl Spans {
     /// The number of the span that the access at a place belongs to.
     pub(crate) fn at(&self, place: u64) -> Option<usize> {
         self.of.get(&place).copied()
+    }
+
+    /// Whether the access at a place relies on another's look.
+    pub(crate) fn follows(&self, place: u64) -> bool {
+        self.at(place).is_some_and(|n| self.all[n].opened != place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::Facts;
+    use isoform_core::{Insn, Size};
+
+    fn access(base: u8, offset: i64, stores: bool) -> Facts {
+        Facts {
+            reach: Some(Reach {
+                base,
+                offset,
+                size: Size::B8,
+                stores,
+            }),
+            ..Facts::default()
+        }
+    }
+
+    fn spans(block: &[Facts]) -> Spans {
+        let placed = |(n, facts): (u64, &Facts)| Placed {
+            at: 4 * n,
+            insn: Insn::default(),
+            length: 4,
+            facts: *facts,
+        };
+        let block: Vec<_> = (0..).zip(block).map(placed).collect();
+        Spans::of_block(&block)
+    }
+
+    /// Which accesses rely on another's look.
+    fn following(block: &[Facts]) -> Vec<bool> {
+        let spans = spans(block);
+        (0..block.len() as u64).map(|n| spans.follows(n)).collect()
+    }
+
+    #[test]
+    fn a_span_is_what_lies_close_together_off_one_register() {
+        let far = LONGEST - 7;
+        let cases = [
+            ("close", [access(2, 8, true), access(2, -8, true)], true),
+            (
+                "as far as it may be",
+                [access(2, 0, false), access(2, far - 1, false)],
+                true,
+            ),
+            (
+                "too far",
+                [access(2, 0, false), access(2, far, false)],
+                false,
+            ),
+            (
+                "another register",
+                [access(2, 0, true), access(3, 8, true)],
+                false,
+            ),
+            (
+                "a load and a store",
+                [access(2, 0, true), access(2, 8, false)],
+                false,
+            ),
+            (
+                "the same place",
+                [access(2, 0, true), access(2, 0, true)],
+                false,
+            ),
+            (
+                "overlapping",
+                [access(2, 0, false), access(2, 7, false)],
+                false,
+            ),
+            (
+                "the end of all",
+                [access(2, i64::MAX, false), access(2, i64::MIN, false)],
+                false,
+            ),
+        ];
+        for (name, block, follows) in cases {
+            assert_eq!(following(&block), [false, follows], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_span_ends_where_its_register_changes_or_something_is_called() {
+        let writes = |r: u8| Facts {
+            writes: 1 << r,
+            ..Facts::default()
+        };
+        let calls = Facts {
+            calls: true,
+            ..Facts::default()
+        };
+        for (between, follows) in [(writes(2), false), (writes(3), true), (calls, false)] {
+            let block = [access(2, 0, true), between, access(2, 8, true)];
+            assert_eq!(following(&block), [false, false, follows]);
+        }
+        // A load of its own base is the last of its span.
+        let last = Facts {
+            writes: 1 << 2,
+            ..access(2, 8, false)
+        };
+        let block = [access(2, 0, false), last, access(2, 16, false)];
+        assert_eq!(following(&block), [false, true, false]);
+        assert_eq!(spans(&block).all[0].bytes(), 16);
     }
 }

@@ -7,6 +7,7 @@ mod program;
 mod relocation;
 mod rig;
 
+use isoform_core::attention::CALM;
 use isoform_riscv::Cpu;
 use isoform_riscv::generate::Random;
 use program::{Program, ROUNDS};
@@ -34,7 +35,12 @@ impl Tried<'_> {
         self.rig.prepare(Some((page, fault)), r.next());
         for _ in 0..40 {
             // In one piece three times out of four.
-            let budget = if r.one_in(4) { 1 + r.below(40) } else { WHOLE };
+            let budget = match r.below(8) {
+                0 => 1 + r.below(40),
+                // Translated loops go round only while so many are left.
+                1 => CALM + r.below(40),
+                _ => WHOLE,
+            };
             let mended = match self.rig.run(budget, r.one_in(8)) {
                 Stopped::Running => continue,
                 Stopped::Ended => return,

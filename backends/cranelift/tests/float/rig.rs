@@ -2,6 +2,7 @@
 
 use crate::instructions::{Instruction, op_fp};
 use crate::values::{DOUBLES, NANS_64, ODD_32, SINGLES, boxed};
+use isoform_core::attention::CALM;
 use isoform_core::{Exit, Guest, Size};
 use isoform_cranelift::{Jit, Translator};
 use isoform_interp::Interp;
@@ -198,7 +199,9 @@ pub(crate) fn random_program(seed: u64) {
             start(hart, &values, r);
         }
         for piece in 0..12 {
-            let budget = 1 + r.below(3 * length as usize) as u64;
+            // Translated loops go round only while so many are left.
+            let rounds = if r.below(2) == 0 { CALM } else { 0 };
+            let budget = 1 + r.below(3 * length as usize) as u64 + rounds;
             rig.jit.run(&mut rig.translated, budget);
             // It may have been at the ebreak.
             let done = rig.translated.state.icount - rig.interpreted.state.icount;
