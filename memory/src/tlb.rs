@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Entries per address space, direct-mapped.
 const ENTRIES: usize = 1024;
 /// Fetch entries per address space.
-const FETCH_ENTRIES: usize = 256;
+const FETCH_ENTRIES: usize = 1024;
 /// Address spaces kept.
 const SPACES: usize = 8;
 
