@@ -1,8 +1,9 @@
 //! Translated code kept between runs: a file for each build of Isoform and kind of host.
 //!
 //! An entry is found by a digest of all that its code was made from: the decoded
-//! instructions of the region, where they lie in the page, and the mode. Whatever is not
-//! exactly that has another digest, so there is nothing to become stale.
+//! instructions of the region, where they lie in the page, the mode, and whether accesses
+//! share looks. Whatever is not exactly that has another digest, so there is nothing to
+//! become stale.
 //!
 //! The file is code that will be executed. So it is used only where it belongs to the
 //! user whom the process runs as and nobody else may write to it, and where the sum over
