@@ -331,9 +331,8 @@ fn a_form_that_errs_in_the_midst_of_a_piece_is_found() {
     assert_eq!((part.begins, part.seen), (Some(5_431), 5_440));
 }
 
-/// The first 300 million instructions of a boot, or as many as
-/// `ISOFORM_LOCKSTEP_INSNS` says.
-fn boot(test: &str, insns: u64, second: Way<'_>) {
+/// The first instructions of a boot, compared each time that so many were executed.
+fn boot(test: &str, insns: u64, every: u64) {
     let Some(image) = debian(test) else {
         return;
     };
@@ -351,8 +350,8 @@ fn boot(test: &str, insns: u64, second: Way<'_>) {
         config,
         seed: 0,
         payload: &payload,
-        ways: [Way::Interp, second],
-        every: 100_000,
+        ways: [Way::Interp, Way::Eager],
+        every,
         insns,
     });
     match verdict.expect("machines can be made") {
@@ -362,20 +361,16 @@ fn boot(test: &str, insns: u64, second: Way<'_>) {
 }
 
 #[test]
-fn linux_begins_the_same_in_translated_code() {
-    boot(
-        "linux_begins_the_same_in_translated_code",
-        30_000_000,
-        Way::Jit,
-    );
+fn linux_begins_the_same_instruction_by_instruction() {
+    let test = "linux_begins_the_same_instruction_by_instruction";
+    boot(test, 1_000_000, 1);
 }
 
 #[test]
-#[ignore = "minutes; `cargo xtask soak` runs it"]
 fn linux_boots_the_same_in_translated_code() {
     boot(
         "linux_boots_the_same_in_translated_code",
         300_000_000,
-        Way::Jit,
+        EVERY,
     );
 }
