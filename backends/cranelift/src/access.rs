@@ -2,12 +2,11 @@
 //!
 //! To follow a pointer takes as long as the table takes to be read, since the host's
 //! address comes from there. So in a loop each load through a pointer that was itself
-//! loaded has a *site*: the page that it last hit, and what leads from
-//! it to the host's memory, which is there at once and mostly right. What a site has
-//! holds while the unit runs: whatever drops translations or rights makes the unit be left
-//! first. Where it has another page, and for all other accesses, the table is asked;
-//! where that has not, Rust is. Some accesses rely on the look of another
-//! ([`crate::spans`]).
+//! loaded has a *site*: the page that it last hit, and what leads from it to the host's
+//! memory, which is there at once and mostly right. What a site has holds while the unit
+//! runs: whatever drops translations or rights makes the unit be left first. Where it has
+//! another page, and for all other accesses, the table is asked; where that has not, Rust
+//! is. Some accesses rely on the look of another ([`crate::spans`]).
 
 use crate::abi;
 use crate::code::PAGE;
