@@ -92,8 +92,8 @@ fn forms(text: &mut String, form: &Form) {
             "  translated: {} instructions ({:.1} %), {} entries, {} handed back",
             counts.translated,
             100.0 * counts.translated as f64 / total as f64,
-            counts.entries,
-            counts.bails
+            counts.exits.all(),
+            counts.exits.handed_back()
         );
         let Exits {
             budget,
@@ -105,8 +105,8 @@ fn forms(text: &mut String, form: &Form) {
         let _ = writeln!(
             text,
             "  translated: left {no_unit} times for want of a unit, {system} by system \
-             instructions, {interpret} for faults and devices, {attention} on request, \
-             {budget} near the end of a budget"
+             instructions, {interpret} for faults, devices and accesses across pages, \
+             {attention} on request, {budget} near the end of a budget"
         );
         let _ = writeln!(
             text,

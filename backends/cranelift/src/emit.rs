@@ -198,8 +198,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     // --- registers
 
     fn load_registers(&mut self) {
-        let all = self.region.blocks.values().flatten();
-        let used = all.fold(0, |used, p| used | p.facts.reads | p.facts.writes) & !1;
+        let used = self.region.registers();
         // In a loop a way out may write back what only others wrote.
         let needed = match self.straight {
             true => self.region.needs(),

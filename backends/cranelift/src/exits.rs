@@ -8,7 +8,8 @@ use isoform_core::attention::CALM;
 pub struct Exits {
     /// Too few instructions were left for the way ahead.
     pub budget: u64,
-    /// The interpreter was to execute an instruction: a fault, a device.
+    /// The interpreter was to execute instructions: a fault, a device, accesses that share
+    /// a look and cross pages.
     pub interpret: u64,
     /// Something was asked of the vCPU.
     pub attention: u64,
@@ -29,6 +30,16 @@ pub(crate) struct Left {
 }
 
 impl Exits {
+    /// How often it was left at all, and so entered.
+    pub fn all(&self) -> u64 {
+        self.handed_back() + self.attention + self.no_unit + self.system
+    }
+
+    /// How often it left instructions to the interpreter.
+    pub fn handed_back(&self) -> u64 {
+        self.budget + self.interpret
+    }
+
     /// Counts one.
     pub(crate) fn note(&mut self, left: &Left) {
         let count = match left {
@@ -73,5 +84,6 @@ mod tests {
             system: 1,
         };
         assert_eq!(exits, one_each);
+        assert_eq!((exits.all(), exits.handed_back()), (5, 2));
     }
 }

@@ -138,7 +138,7 @@ pub fn explain<G: Translate>(
         loops: region.loops(),
         blocks: blocks.collect(),
         insns: placed().map(|p| (p.at, p.length)).collect(),
-        kept: placed().fold(0, |kept, p| kept | p.facts.reads | p.facts.writes) & !1,
+        kept: region.registers(),
         clif: Vec::new(),
         code: Vec::new(),
         spans: Vec::new(),

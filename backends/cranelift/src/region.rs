@@ -30,8 +30,8 @@ const LOOP: Limits = Limits {
 const _: () = assert!(LOOP.insns <= CALM as usize && STRAIGHT.insns <= LOOP.insns);
 
 /// Registers that loops in each other use together at most, where the inner one's unit has
-/// them all: with more it would have its own in memory, and is a unit by itself. (Measured on integer loops:
-/// with 13 some take a third longer; with 7 others do, a tenth.)
+/// them all: with more it would have its own in memory, and is a unit by itself. (Measured
+/// on integer loops: with 13 some take a third longer; with 7 others do, a tenth.)
 const LIGHT: u32 = 10;
 
 /// An instruction in its place.
@@ -125,11 +125,15 @@ impl Region {
         }
     }
 
+    /// Integer registers that it reads or writes, a bit each. Never bit 0.
+    pub(crate) fn registers(&self) -> u32 {
+        let all = self.blocks.values().flatten();
+        all.fold(0, |used, p| used | p.facts.reads | p.facts.writes) & !1
+    }
+
     /// Whether the host has registers enough for all that are used.
     fn is_light(&self) -> bool {
-        let all = self.blocks.values().flatten();
-        let used = all.fold(0, |used, p| used | p.facts.reads | p.facts.writes) & !1;
-        used.count_ones() <= LIGHT
+        self.registers().count_ones() <= LIGHT
     }
 
     /// Integer registers whose values at the entry are read in it, a bit each.
@@ -186,6 +190,7 @@ pub(crate) fn find<G: Guest>(
     Some(Region { shares, ..region })
 }
 
+/// The blocks of the region that [`find`] gives.
 fn choose<G: Guest>(
     guest: &G,
     bytes: &[u8; PAGE],

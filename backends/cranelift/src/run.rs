@@ -33,11 +33,7 @@ pub struct Counts {
     pub translated: u64,
     /// Instructions interpreted.
     pub interpreted: u64,
-    /// How often generated code was entered.
-    pub entries: u64,
-    /// How often it left an instruction to the interpreter.
-    pub bails: u64,
-    /// Why generated code was left.
+    /// Why generated code was left, each time that it was entered.
     pub exits: Exits,
 }
 
@@ -336,15 +332,12 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         let (told, crossed) = (scratch.told, scratch.crossed);
         self.handed_back = scratch.handed_back;
         guest.advance(told.wrapping_sub(after));
-        let asked = guest.attention().is_set();
-        self.counts.bails += u64::from(self.handed_back > 0 && !asked);
         if crossed != 0 {
             self.note_crossing(guest);
         }
-        self.counts.entries += 1;
         self.counts.exits.note(&Left {
             handed_back: self.handed_back,
-            asked,
+            asked: guest.attention().is_set(),
             exits: guest.exits(),
         });
         let done = left.wrapping_sub(after);
