@@ -131,6 +131,12 @@ pub struct Scratch {
     /// Not 0 where the unit that was entered at `entry` was left because accesses that
     /// share a look into the soft TLB do not lie in one page.
     pub crossed: u64,
+    /// Address of the vCPU's counts of how often blocks were entered: words of 32 bits that
+    /// are counted down.
+    pub counts: usize,
+    /// Where not 0, the block that is to be entered was so often that there should be better
+    /// code for it; one more than the place of its count.
+    pub hot: u64,
     /// Instructions left when the state's count was last brought up to date.
     pub told: u64,
     /// For the unit that runs, which empties those that it uses first.

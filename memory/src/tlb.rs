@@ -237,7 +237,12 @@ pub struct Tlb {
     /// A bit per guest-physical page, by its low bits: no entry gives write permission
     /// to pages whose bit is clear.
     written: Box<[u64; WRITTEN / 64]>,
+    /// Pages that no entry gives write permission to while they are of this version.
+    dropped: Box<[(u64, u32); DROPPED]>,
 }
+
+/// Places of [`Tlb::dropped`].
+const DROPPED: usize = 1 << 10;
 
 /// Bits that tell pages apart which entries may give write permission to.
 const WRITTEN: usize = 1 << 16;
@@ -257,6 +262,7 @@ impl Tlb {
             kept: Vec::new(),
             clock: 0,
             written: Box::new([0; WRITTEN / 64]),
+            dropped: Box::new([(u64::MAX, 0); DROPPED]),
         }
     }
 
@@ -488,13 +494,18 @@ impl Tlb {
         });
     }
 
-    /// Drops write permission for one guest-physical page.
-    pub fn drop_page_writes(&mut self, gpa: u64) {
-        let (word, bit) = written_bit(gpa);
-        if self.written[word] & bit == 0 {
+    /// Drops write permission for one guest-physical page, which is tracked as code and of
+    /// this version: until that changes, no entry can get it back.
+    pub fn drop_page_writes(&mut self, gpa: u64, version: u32) {
+        let page = gpa & !(PAGE - 1);
+        let dropped = &mut self.dropped[(page / PAGE) as usize % DROPPED];
+        if std::mem::replace(dropped, (page, version)) == (page, version) {
             return;
         }
-        self.drop_writes(|page| page == gpa & !(PAGE - 1));
+        let (word, bit) = written_bit(gpa);
+        if self.written[word] & bit != 0 {
+            self.drop_writes(|entry| entry == page);
+        }
     }
 
     fn drop_writes(&mut self, which: impl Fn(u64) -> bool) {
@@ -641,9 +652,9 @@ mod tests {
         t.insert(map(0x5000, BASE, 12));
         t.insert(map(0x6000, BASE + PAGE, 12));
         ram.code().track(0);
-        t.drop_page_writes(BASE + 0x2000);
+        t.drop_page_writes(BASE + 0x2000, 0);
         assert_eq!(t.store(0x5000, Size::B1, 1), Some(()), "another page");
-        t.drop_page_writes(BASE);
+        t.drop_page_writes(BASE, 0);
         assert_eq!(t.store(0x5000, Size::B1, 1), None);
         ram.code().bump(0);
         t.insert(map(0x5000, BASE, 12));

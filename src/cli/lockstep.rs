@@ -9,7 +9,8 @@ use crate::vm::lockstep::{Lockstep, Part, Verdict, Way, compare};
 /// Run one machine in two forms side by side, and find where they differ
 ///
 /// The forms are interp (the interpreter), jit (the translator, as it works on warm
-/// code) and jit:eager (the translator, all code translated before it is executed).
+/// code), and all code translated before it is executed, by the translator's two
+/// compilers: jit:baseline and jit:eager.
 /// Both run under the instruction clock, with no console and with private copies of
 /// the disks, and are compared every N instructions: registers, interrupts and the
 /// clock each time, memory and devices as often as it costs little, and in the end.
@@ -19,7 +20,7 @@ use crate::vm::lockstep::{Lockstep, Part, Verdict, Way, compare};
 /// no sense, 125 an error of the host.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The first form: interp, jit or jit:eager
+    /// The first form: interp, jit, jit:baseline or jit:eager
     #[arg(value_name = "A", value_parser = Form::read)]
     first: Form,
     /// The second form
@@ -48,6 +49,7 @@ const COMPARISON: &str = "The comparison";
 enum Form {
     Interp,
     Jit,
+    Baseline,
     Eager,
 }
 
@@ -56,8 +58,9 @@ impl Form {
         match text {
             "interp" => Ok(Form::Interp),
             "jit" => Ok(Form::Jit),
+            "jit:baseline" => Ok(Form::Baseline),
             "jit:eager" => Ok(Form::Eager),
-            _ => Err("it is interp, jit or jit:eager".to_owned()),
+            _ => Err("it is interp, jit, jit:baseline or jit:eager".to_owned()),
         }
     }
 
@@ -65,6 +68,7 @@ impl Form {
         match self {
             Form::Interp => "interp",
             Form::Jit => "jit",
+            Form::Baseline => "jit:baseline",
             Form::Eager => "jit:eager",
         }
     }
@@ -73,6 +77,7 @@ impl Form {
         match self {
             Form::Interp => Way::Interp,
             Form::Jit => Way::Jit,
+            Form::Baseline => Way::Baseline,
             Form::Eager => Way::Eager,
         }
     }

@@ -87,19 +87,34 @@ pub(super) fn translator(
     }
 }
 
+/// What is translated of a machine that is compared with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tiers {
+    /// What is warm.
+    Warm,
+    /// Everything, by the baseline compiler.
+    Baseline,
+    /// Everything, by Cranelift.
+    Regions,
+}
+
 /// The same, of a machine that is compared with another: what is translated, and when,
-/// follows from the guest alone; `eager`, everything.
+/// follows from the guest alone.
 pub(super) fn repeatable(
     translator: Option<&Arc<Translator<Hart>>>,
     id: usize,
     harts: usize,
-    eager: bool,
+    tiers: Tiers,
 ) -> Form {
-    match form(translator, id, harts) {
-        Form::Jit(jit) if eager => Form::Jit(Box::new(jit.eager())),
-        Form::Jit(jit) => Form::Jit(Box::new(jit.patient())),
-        other => other,
-    }
+    let jit = match form(translator, id, harts) {
+        Form::Jit(jit) => *jit,
+        other => return other,
+    };
+    Form::Jit(Box::new(match tiers {
+        Tiers::Warm => jit.patient(),
+        Tiers::Baseline => jit.baseline(),
+        Tiers::Regions => jit.eager(),
+    }))
 }
 
 /// What hart `id` of a machine of `harts` runs on.

@@ -70,7 +70,8 @@ fn line(file: &mut File, code: &Range<usize>, name: &str) -> std::io::Result<()>
 /// What a unit is called.
 fn name(made: &Made<Hart>, labels: &[(u64, String)]) -> String {
     let mode = made.mode.privilege;
-    let address = format!("{mode:?}:{:#x}", made.gpa);
+    let tier = if made.baseline { "baseline:" } else { "" };
+    let address = format!("{tier}{mode:?}:{:#x}", made.gpa);
     let before = labels.partition_point(|(at, _)| *at <= made.gpa);
     match before.checked_sub(1).and_then(|n| labels.get(n)) {
         Some((at, label)) => format!("{address} {label}+{:#x}", made.gpa - at),
@@ -92,10 +93,11 @@ mod tests {
                 fp_off: false,
                 ialign_32: false,
             },
+            baseline: gpa < 0x100,
             code: 0..16,
         };
         let labels = [(0x100, "first".to_owned()), (0x200, "second".to_owned())];
-        assert_eq!(name(&made(0x80), &labels), "S:0x80");
+        assert_eq!(name(&made(0x80), &labels), "baseline:S:0x80");
         assert_eq!(name(&made(0x1fe), &labels), "S:0x1fe first+0xfe");
         assert_eq!(name(&made(0x200), &labels), "S:0x200 second+0x0");
     }

@@ -98,6 +98,7 @@ fn forms(text: &mut String, form: &Form) {
         let Exits {
             budget,
             interpret,
+            hot,
             attention,
             no_unit,
             system,
@@ -106,7 +107,7 @@ fn forms(text: &mut String, form: &Form) {
             text,
             "  translated: left {no_unit} times for want of a unit, {system} by system \
              instructions, {interpret} for faults, devices and accesses across pages, \
-             {attention} on request, {budget} near the end of a budget"
+             {attention} on request, {hot} for better code, {budget} near the end of a budget"
         );
         let _ = writeln!(
             text,
@@ -139,15 +140,21 @@ fn translation(text: &mut String, done: TranslatorStats, cache: usize) {
     let _ = writeln!(
         text,
         "translator: {} regions ({} kept from before) of {} instructions in {:.3} s, {} of {} KiB \
-         of code, {:.0} bytes an instruction, cache emptied {} times",
+         of code, cache emptied {} times",
         done.units,
         done.kept,
         done.instructions,
         Duration::from_nanos(done.nanoseconds).as_secs_f64(),
         done.bytes >> 10,
         cache >> 10,
-        done.bytes as f64 / done.instructions.max(1) as f64,
         done.generations
+    );
+    let _ = writeln!(
+        text,
+        "translator: {} blocks of {} instructions by the baseline compiler in {:.3} s",
+        done.blocks,
+        done.block_instructions,
+        Duration::from_nanos(done.block_nanoseconds).as_secs_f64(),
     );
 }
 

@@ -159,23 +159,25 @@ fn translated_programs_do_what_interpreted_ones_do() {
         let few = programs.iter().take(TRANSLATED_BLOCKS).enumerate();
         let blocks: Vec<Block> = few.map(block).collect();
         let image = Image::new(&blocks);
-        let [interpreted, translated] =
-            [ours::run, ours::run_translated].map(|run| run(&image, Cpu::default(), blocks.len()));
-        assert_eq!(
-            interpreted.instructions, translated.instructions,
-            "{kind:?} {seed}"
-        );
-        let size = AREA as usize;
-        let areas = interpreted
-            .areas
-            .chunks(size)
-            .zip(translated.areas.chunks(size));
-        let differs = areas.enumerate().find(|(_, (a, b))| a != b);
-        assert_eq!(
-            differs.map(|(n, _)| n),
-            None,
-            "{kind:?} {seed}: a block differs"
-        );
+        let run = |run: fn(&Image, Cpu, usize) -> _| run(&image, Cpu::default(), blocks.len());
+        let interpreted: ours::Ran = run(ours::run);
+        for translated in [ours::run_translated, ours::run_baseline].map(run) {
+            assert_eq!(
+                interpreted.instructions, translated.instructions,
+                "{kind:?} {seed}"
+            );
+            let size = AREA as usize;
+            let areas = interpreted
+                .areas
+                .chunks(size)
+                .zip(translated.areas.chunks(size));
+            let differs = areas.enumerate().find(|(_, (a, b))| a != b);
+            assert_eq!(
+                differs.map(|(n, _)| n),
+                None,
+                "{kind:?} {seed}: a block differs"
+            );
+        }
     }
 }
 

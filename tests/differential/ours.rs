@@ -64,12 +64,23 @@ pub(crate) fn run(image: &Image, cpu: Cpu, blocks: usize) -> Ran {
     run_by(image, cpu, blocks, |hart| interp.run(hart, 1 << 20))
 }
 
-/// Runs the program to its end, all of it that can be as translated code.
+/// Runs the program to its end, all of it that can be as regions.
 pub(crate) fn run_translated(image: &Image, cpu: Cpu, blocks: usize) -> Ran {
+    run_in(image, cpu, blocks, Jit::eager)
+}
+
+/// The same, as blocks of the baseline compiler's.
+pub(crate) fn run_baseline(image: &Image, cpu: Cpu, blocks: usize) -> Ran {
+    run_in(image, cpu, blocks, Jit::baseline)
+}
+
+type Form = fn(Jit<Hart, Interp>) -> Jit<Hart, Interp>;
+
+fn run_in(image: &Image, cpu: Cpu, blocks: usize, form: Form) -> Ran {
     let attention = Arc::new(Attention::new());
     let translator =
         Translator::new(64 << 20, [attention], None).expect("a host with a translator");
-    let mut jit = Jit::new(Arc::new(translator), 0, Interp::new(64 << 20)).eager();
+    let mut jit = form(Jit::new(Arc::new(translator), 0, Interp::new(64 << 20)));
     run_by(image, cpu, blocks, |hart| jit.run(hart, 1 << 20))
 }
 

@@ -81,34 +81,37 @@ impl Execute for Restores {
     }
 }
 
-/// Translated code and the interpreter by turns of random length, and now and then a
-/// translator that knows nothing yet.
-struct Tiers(Jit<Hart, Interp>, Interp, Random);
+/// Regions, blocks that become regions, and the interpreter by turns of random length, and
+/// now and then a translator that knows nothing yet.
+struct Tiers([Jit<Hart, Interp>; 2], Interp, Random);
 
 impl Execute for Tiers {
     fn run(&mut self, hart: &mut Hart, budget: u64) -> Exit {
         // Translated loops go round only while CALM are left.
         let budget = budget.min(1 + self.2.below(2 * (CALM + 100)));
         if self.2.one_in(4096) {
-            self.0 = jit();
+            self.0 = jits();
         }
-        match self.2.one_in(3) {
-            true => self.1.run(hart, budget),
-            false => self.0.run(hart, budget),
+        match self.2.below(3) {
+            0 => self.1.run(hart, budget),
+            n => self.0[n as usize - 1].run(hart, budget),
         }
     }
 }
 
-fn jit() -> Jit<Hart, Interp> {
-    let attention = Arc::new(Attention::new());
-    let translator =
-        Translator::new(TRANSLATED, [attention], None).expect("a host with a translator");
-    Jit::new(Arc::new(translator), 0, Interp::new(CODE_CACHE)).eager()
+fn jits() -> [Jit<Hart, Interp>; 2] {
+    let jit = || {
+        let attention = Arc::new(Attention::new());
+        let translator = Translator::new(TRANSLATED, [attention], None);
+        let translator = Arc::new(translator.expect("a host with a translator"));
+        Jit::new(translator, 0, Interp::new(CODE_CACHE))
+    };
+    [jit().eager(), jit().hurried(20)]
 }
 
 fn tiers(hart: usize) -> Box<dyn Execute> {
     let random = Random(hart as u64);
-    Box::new(Tiers(jit(), Interp::new(CODE_CACHE), random))
+    Box::new(Tiers(jits(), Interp::new(CODE_CACHE), random))
 }
 
 fn steps(_: usize) -> Box<dyn Execute> {
@@ -244,6 +247,11 @@ fn translated_code_does_what_units_do() {
 }
 
 #[test]
+fn blocks_of_the_baseline_compiler_do_what_units_do() {
+    println!("{} instructions", all_agree_translated(Way::Baseline));
+}
+
+#[test]
 fn changes_between_forms_are_not_seen() {
     println!("{} instructions", all_agree_translated(Way::Other(&tiers)));
 }
@@ -332,7 +340,7 @@ fn a_form_that_errs_in_the_midst_of_a_piece_is_found() {
 }
 
 /// The first instructions of a boot, compared each time that so many were executed.
-fn boot(test: &str, insns: u64, every: u64) {
+fn boot(test: &str, way: Way<'_>, insns: u64, every: u64) {
     let Some(image) = debian(test) else {
         return;
     };
@@ -350,7 +358,7 @@ fn boot(test: &str, insns: u64, every: u64) {
         config,
         seed: 0,
         payload: &payload,
-        ways: [Way::Interp, Way::Eager],
+        ways: [Way::Interp, way],
         every,
         insns,
     });
@@ -363,14 +371,14 @@ fn boot(test: &str, insns: u64, every: u64) {
 #[test]
 fn linux_begins_the_same_instruction_by_instruction() {
     let test = "linux_begins_the_same_instruction_by_instruction";
-    boot(test, 1_000_000, 1);
+    boot(test, Way::Eager, 1_000_000, 1);
 }
 
 #[test]
 fn linux_boots_the_same_in_translated_code() {
-    boot(
-        "linux_boots_the_same_in_translated_code",
-        300_000_000,
-        EVERY,
-    );
+    let test = "linux_boots_the_same_in_translated_code";
+    for way in [Way::Eager, Way::Baseline] {
+        boot(test, way, 300_000_000, EVERY);
+    }
+    boot(test, Way::Other(&tiers), 30_000_000, EVERY);
 }

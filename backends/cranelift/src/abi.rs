@@ -10,6 +10,7 @@
 //! Nothing here holds an address: what is outside the arena is reached through the
 //! vCPU's [`Scratch`].
 
+use crate::host;
 use crate::jumps::{ENTRIES, Entry};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
@@ -218,7 +219,10 @@ pub(crate) fn scratch<G: Translate>(offset: usize) -> i32 {
 
 fn enter(b: &mut FunctionBuilder<'_>, entry: Block) {
     let params = b.block_params(entry).to_vec();
-    let unit = b.import_signature(unit_signature());
+    // It may change registers that other functions preserve.
+    let mut unit = unit_signature();
+    unit.call_conv = host::PRESERVES_NOTHING.unwrap_or(unit.call_conv);
+    let unit = b.import_signature(unit);
     let call = b.ins().call_indirect(unit, params[3], &params[..3]);
     let left = b.inst_results(call).to_vec();
     b.ins().return_(&left);

@@ -9,8 +9,8 @@
 //! out of the old one's code.
 
 use crate::arena::Maps;
-use crate::compile::Unit;
 use crate::host;
+use crate::linker::Unit;
 use crate::region::Region;
 use isoform_core::{Attention, Guest, PageId, Requests};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -65,9 +65,20 @@ struct Page<G: Guest> {
     units: Vec<Known<G>>,
 }
 
+/// What made a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// The baseline compiler, which a vCPU is of a generation.
+    Baseline(u64),
+    /// Cranelift.
+    Region,
+}
+
 /// A unit of a page.
 struct Known<G: Guest> {
     key: Key<G>,
+    /// Cranelift made it.
+    is_region: bool,
     /// The part of the page that it was made from.
     extent: (usize, usize),
     /// See [`Region::shares`].
@@ -100,6 +111,12 @@ struct Units<G: Guest> {
 }
 
 impl<G: Guest> Units<G> {
+    fn has_region(&self, key: Key<G>) -> bool {
+        let page = self.pages.get(&(key.0 & !(PAGE as u64 - 1)));
+        let mut known = page.into_iter().flat_map(|page| &page.units);
+        known.any(|known| known.key == key && known.is_region)
+    }
+
     /// Forgets units of a page; their code stays for whoever is in it.
     fn forget(
         &mut self,
@@ -256,19 +273,25 @@ impl<G: Guest> CodeCache<G> {
         }
     }
 
-    /// Where units of the same page and mode are entered, as offsets in the page.
+    /// Where regions of the same page and mode are entered, as offsets in the page.
     pub(crate) fn entries(&self, (gpa, mode): Key<G>) -> BTreeSet<u64> {
         let units = self.lock();
         let page = units.pages.get(&(gpa & !(PAGE as u64 - 1)));
         let known = page.into_iter().flat_map(|page| &page.units);
-        let same_mode = known.filter(|known| known.key.1 == mode);
-        same_mode.map(|known| known.key.0 % PAGE as u64).collect()
+        let regions = known.filter(|known| known.key.1 == mode && known.is_region);
+        regions.map(|known| known.key.0 % PAGE as u64).collect()
     }
 
-    /// Notes that a unit is on its way; false where it already was, or is there.
-    pub(crate) fn await_unit(&self, key: Key<G>) -> bool {
+    /// Notes that a region is on its way; false where it already was, is there, or never
+    /// will be.
+    pub(crate) fn await_region(&self, key: Key<G>) -> bool {
         let units = &mut *self.lock();
-        !units.by_key.contains_key(&key) && units.awaited.insert(key)
+        !units.has_region(key) && !units.refused.contains(&key) && units.awaited.insert(key)
+    }
+
+    /// Whether there is a region.
+    pub(crate) fn has_region(&self, key: Key<G>) -> bool {
+        self.lock().has_region(key)
     }
 
     /// A unit will not come.
@@ -325,10 +348,19 @@ impl<G: Guest> CodeCache<G> {
         self.lock().crossing.contains(&key)
     }
 
-    /// Makes a unit known, unless its page has changed since.
-    pub(crate) fn publish(&self, job: Job<G>, unit: Unit) {
+    /// Makes a unit known, unless its page has changed since. One of the baseline compiler's
+    /// is not where there is another, or the arena has been emptied.
+    pub(crate) fn publish(&self, job: Job<G>, unit: Unit, tier: Tier) {
         let units = &mut *self.lock();
-        units.awaited.remove(&job.key);
+        match tier {
+            Tier::Region => _ = units.awaited.remove(&job.key),
+            Tier::Baseline(generation) => {
+                let gone = self.generation.load(Ordering::SeqCst) != generation;
+                if gone || units.by_key.contains_key(&job.key) {
+                    return;
+                }
+            }
+        }
         let extent = job.region.extent();
         let page = units.pages.entry(job.page.gpa).or_insert_with(|| Page {
             version: job.page.version,
@@ -354,6 +386,7 @@ impl<G: Guest> CodeCache<G> {
         page.units.retain(|known| known.key != job.key);
         page.units.push(Known {
             key: job.key,
+            is_region: tier == Tier::Region,
             extent,
             shares: job.region.shares,
             unit,
@@ -416,6 +449,7 @@ pub(crate) mod tests {
     fn unit(code: usize) -> Unit {
         Unit {
             code,
+            end: code,
             links: Vec::new(),
         }
     }
@@ -425,9 +459,9 @@ pub(crate) mod tests {
         let cache = cache();
         let key = job(8, 1, 0).key;
         assert_eq!(cache.find(key, page(1)), Found::Nothing);
-        assert!(cache.await_unit(key) && !cache.await_unit(key));
+        assert!(cache.await_region(key) && !cache.await_region(key));
         assert_eq!(cache.find(key, page(1)), Found::Awaited);
-        cache.publish(job(8, 1, 0), unit(77));
+        cache.publish(job(8, 1, 0), unit(77), Tier::Region);
         assert_eq!(cache.find(key, page(1)), Found::Unit(77));
         assert_eq!(cache.find(key, page(2)), Found::Stale);
     }
@@ -435,8 +469,8 @@ pub(crate) mod tests {
     #[test]
     fn a_change_costs_the_units_that_it_touches() {
         let cache = cache();
-        cache.publish(job(8, 1, 0), unit(1));
-        cache.publish(job(64, 1, 0), unit(2));
+        cache.publish(job(8, 1, 0), unit(1), Tier::Region);
+        cache.publish(job(64, 1, 0), unit(2), Tier::Region);
         let mut bytes = [0; PAGE];
         bytes[11] = 1;
         cache.revalidate(page(2), true, &bytes);
@@ -447,9 +481,9 @@ pub(crate) mod tests {
     #[test]
     fn code_of_another_content_is_not_made_known() {
         let cache = cache();
-        cache.publish(job(8, 2, 5), unit(1));
+        cache.publish(job(8, 2, 5), unit(1), Tier::Region);
         let published = cache.published(GPA);
-        cache.publish(job(64, 1, 0), unit(2));
+        cache.publish(job(64, 1, 0), unit(2), Tier::Region);
         assert_ne!(
             cache.published(GPA),
             published,
@@ -466,7 +500,7 @@ pub(crate) mod tests {
             ..job(8, 1, 0)
         };
         let key = unsettled.key;
-        cache.publish(unsettled, unit(1));
+        cache.publish(unsettled, unit(1), Tier::Region);
         assert_eq!(cache.find(key, page(1)), Found::Stale);
         cache.revalidate(page(1), true, &[0; PAGE]);
         assert_eq!(cache.find(key, page(1)), Found::Unit(1));
@@ -475,13 +509,13 @@ pub(crate) mod tests {
     #[test]
     fn a_unit_made_twice_is_forgotten_by_its_new_extent() {
         let cache = cache();
-        cache.publish(job(8, 1, 0), unit(1));
+        cache.publish(job(8, 1, 0), unit(1), Tier::Region);
         let mut longer = job(8, 1, 0);
         for block in longer.region.blocks.values_mut() {
             block.iter_mut().for_each(|placed| placed.length = 400);
         }
         let key = longer.key;
-        cache.publish(longer, unit(2));
+        cache.publish(longer, unit(2), Tier::Region);
         assert_eq!(cache.find(key, page(1)), Found::Unit(2));
         let mut bytes = [0; PAGE];
         bytes[300] = 1;
@@ -497,6 +531,7 @@ pub(crate) mod tests {
         let cache = CodeCache::<Hart>::new([], maps.clone(), dispatcher);
         let target = || (at + 4).wrapping_add(i32::from_le_bytes(maps.read(at)) as usize);
         let jumping = Unit {
+            end: 0,
             code: at,
             links: vec![Link {
                 jump: Changeable {
@@ -507,8 +542,8 @@ pub(crate) mod tests {
                 to: 64,
             }],
         };
-        cache.publish(job(8, 1, 0), jumping.clone());
-        cache.publish(job(64, 1, 0), unit(at + 16));
+        cache.publish(job(8, 1, 0), jumping.clone(), Tier::Region);
+        cache.publish(job(64, 1, 0), unit(at + 16), Tier::Region);
         assert_eq!(target(), at + 16, "the later unit is jumped to");
         let mut bytes = [0; PAGE];
         bytes[65] = 1;
@@ -520,9 +555,10 @@ pub(crate) mod tests {
                 ..job(64, 2, 0)
             },
             unit(at + 32),
+            Tier::Region,
         );
         assert_eq!(target(), at + 32);
-        cache.publish(job(8, 2, 0), jumping);
+        cache.publish(job(8, 2, 0), jumping, Tier::Region);
         assert_eq!(target(), at + 32, "the earlier unit is jumped to");
     }
 
@@ -530,13 +566,13 @@ pub(crate) mod tests {
     fn a_unit_made_anew_is_not_found_before_it_is_there() {
         let cache = cache();
         let key = job(8, 1, 0).key;
-        cache.publish(job(8, 1, 0), unit(77));
+        cache.publish(job(8, 1, 0), unit(77), Tier::Region);
         let published = cache.published(key.0);
         assert!(!cache.crosses(key));
         cache.make_anew(key);
         assert!(cache.crosses(key) && cache.published(key.0) > published);
         assert_eq!(cache.find(key, page(1)), Found::Nothing);
-        cache.publish(job(8, 1, 0), unit(78));
+        cache.publish(job(8, 1, 0), unit(78), Tier::Region);
         assert_eq!(cache.find(key, page(1)), Found::Unit(78));
     }
 
@@ -544,7 +580,7 @@ pub(crate) mod tests {
     fn a_generation_begins_once_its_vcpus_are_out() {
         let cache = Arc::new(cache());
         let first = cache.enter(0);
-        cache.publish(job(8, 1, 0), unit(1));
+        cache.publish(job(8, 1, 0), unit(1), Tier::Region);
         let other = cache.clone();
         let compiler = std::thread::spawn(move || other.begin_generation());
         while cache.find(job(8, 1, 0).key, page(1)) != Found::Nothing {

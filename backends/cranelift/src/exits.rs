@@ -11,6 +11,8 @@ pub struct Exits {
     /// The interpreter was to execute instructions: a fault, a device, accesses that share
     /// a look and cross pages.
     pub interpret: u64,
+    /// A block was entered so often that better code was to be asked for.
+    pub hot: u64,
     /// Something was asked of the vCPU.
     pub attention: u64,
     /// There was no unit to go on with, or none that this vCPU had met.
@@ -23,6 +25,8 @@ pub struct Exits {
 pub(crate) struct Left {
     /// Instructions that it left to the interpreter.
     pub(crate) handed_back: u64,
+    /// Of a block that is hot.
+    pub(crate) hot: bool,
     /// The attention word is set.
     pub(crate) asked: bool,
     /// The vCPU is to exit.
@@ -32,7 +36,7 @@ pub(crate) struct Left {
 impl Exits {
     /// How often it was left at all, and so entered.
     pub fn all(&self) -> u64 {
-        self.handed_back() + self.attention + self.no_unit + self.system
+        self.handed_back() + self.hot + self.attention + self.no_unit + self.system
     }
 
     /// How often it left instructions to the interpreter.
@@ -43,6 +47,7 @@ impl Exits {
     /// Counts one.
     pub(crate) fn note(&mut self, left: &Left) {
         let count = match left {
+            Left { hot: true, .. } => &mut self.hot,
             Left { asked: true, .. } => &mut self.attention,
             Left { exits: true, .. } => &mut self.system,
             Left { handed_back: 0, .. } => &mut self.no_unit,
@@ -63,15 +68,17 @@ mod tests {
     fn each_cause_has_its_count() {
         let mut exits = Exits::default();
         let all = [
-            (CALM, false, false),
-            (1, false, false),
-            (5, true, false),
-            (0, false, false),
-            (0, false, true),
+            (CALM, false, false, false),
+            (1, false, false, false),
+            (0, true, true, false),
+            (5, false, true, false),
+            (0, false, false, false),
+            (0, false, false, true),
         ];
-        for (handed_back, asked, exit) in all {
+        for (handed_back, hot, asked, exit) in all {
             exits.note(&Left {
                 handed_back,
+                hot,
                 asked,
                 exits: exit,
             });
@@ -79,11 +86,12 @@ mod tests {
         let one_each = Exits {
             budget: 1,
             interpret: 1,
+            hot: 1,
             attention: 1,
             no_unit: 1,
             system: 1,
         };
         assert_eq!(exits, one_each);
-        assert_eq!((exits.all(), exits.handed_back()), (5, 2));
+        assert_eq!((exits.all(), exits.handed_back()), (6, 2));
     }
 }

@@ -2,7 +2,7 @@
 //! code itself.
 
 /// Entries of a table, direct-mapped by address.
-pub(crate) const ENTRIES: usize = 1 << 12;
+pub(crate) const ENTRIES: usize = 1 << 14;
 
 /// A unit, and where it is valid: reached at `pc` while the table for fetches has `page`
 /// for that address, and in this context.

@@ -1,18 +1,19 @@
 //! The translator: instruction semantics as host code, by Cranelift.
 //!
-//! Code is interpreted until it is warm; then the region that begins there is
-//! translated in the background, and from then on run as host code. A vCPU never
-//! waits for a compiler.
+//! Code is interpreted at first. What is executed some times is compiled by the vCPU
+//! itself, in microseconds, by templates; what is hot, in the background, by Cranelift. A
+//! vCPU never waits for a compiler.
 //!
 //! * [`Translator`]: one per machine: the code cache and the thread that compiles.
 //! * [`Jit`]: one per vCPU: its run loop, its interpreter, its table of jump targets.
 //! * `scan`, `region`: what instructions do, and which are translated together.
 //! * `warmth`, `queue`: when it is time to, and what comes first.
+//! * `baseline`: the first of the two compilers.
 //! * `ops`, `access`, `atomic`, `emit`: the vocabulary on CLIF values, and the code around it;
 //!   `spans`: accesses that share a look into the soft TLB.
 //! * `float`: floating point inline.
 //! * `abi`, `call`: how generated code calls and is called.
-//! * `target`, `compile`, `object`, `arena`, `link`, `code`: from CLIF to published code; `host`:
+//! * `target`, `compile`, `object`, `arena`, `link`, `linker`, `code`: from CLIF to published code; `host`:
 //!   what of it depends on the host. `store`: code kept between runs.
 //! * [`explain`]: what becomes of a piece of code, for people to read.
 //!
@@ -22,12 +23,13 @@
 //!
 //! It knows no guest by name. `unsafe` lies where code is written (`arena`), made known to
 //! the host (`host`), entered (`enter`) and calls back (`call`); all of it rests on the
-//! code being Cranelift's, made from the semantics of a guest.
+//! code being what the two compilers make of the semantics of a guest.
 
 mod abi;
 mod access;
 mod arena;
 mod atomic;
+mod baseline;
 mod call;
 mod code;
 mod compile;
@@ -38,6 +40,7 @@ mod float;
 mod host;
 mod jumps;
 mod link;
+mod linker;
 mod object;
 mod ops;
 mod queue;

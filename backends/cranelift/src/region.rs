@@ -167,6 +167,11 @@ impl Region {
         ahead
     }
 
+    /// How many instructions it has.
+    pub(crate) fn instructions(&self) -> usize {
+        self.blocks.values().map(Vec::len).sum()
+    }
+
     /// The bytes of the page that it was made from.
     pub(crate) fn extent(&self) -> (usize, usize) {
         let placed = || self.blocks.values().flatten();
@@ -254,7 +259,8 @@ fn collect<G: Guest>(
     })
 }
 
-fn decode<G: Guest>(guest: &G, mode: G::Mode, bytes: &[u8], at: u64) -> Option<Placed> {
+/// The instruction at an offset of a page; `None` where the interpreter is to execute it.
+pub(crate) fn decode<G: Guest>(guest: &G, mode: G::Mode, bytes: &[u8], at: u64) -> Option<Placed> {
     let insn = guest.decode(bytes.get(at as usize..)?)?;
     let facts = scan::<G>(mode, insn);
     (facts.flow != Flow::Interpret).then(|| Placed {

@@ -1,19 +1,28 @@
 //! A vCPU's run loop: generated code where there is any, the interpreter elsewhere
 //! (which is a parameter: one backend knows no other).
 
+use crate::baseline;
 use crate::call;
 use crate::code::{Found, Job, Key, PAGE};
 use crate::exits::{Exits, Left};
 use crate::jumps::{Entry, Jumps};
-use crate::region;
+use crate::region::{self, Region};
 use crate::translator::{Shared, Translator};
 use crate::warmth::Places;
 use isoform_core::attention::MOST_LEFT;
 use isoform_core::{Cold, Exit, PageId, Scratch, Translate};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Instructions interpreted from one place before the baseline compiler makes a block of it.
+/// A block takes it as long as some hundred instructions take the interpreter.
+const TEPID: u32 = 100;
+/// How often a block is entered before there is to be a region in its place, which takes
+/// the compiler as long as some thousand such blocks, on another processor.
+const HOT: i32 = 10_000;
+/// The same for regions that are kept from another run.
+const EARLY_HOT: i32 = 20;
 /// Instructions interpreted from one place before the region there is translated. A
 /// region takes the compiler as long as some hundred thousand instructions take the
 /// interpreter, on another processor.
@@ -48,7 +57,13 @@ pub struct Jit<G: Translate, C> {
     /// The generation that the jumps lead to.
     generation: u64,
     places: Places<G>,
-    /// Instructions interpreted from one place before it is translated.
+    /// How often blocks may still be entered before they are hot.
+    counts_left: Box<[i32]>,
+    /// How often a block is entered before it is hot.
+    hot: i32,
+    /// Instructions interpreted from one place before it is translated, by the baseline
+    /// compiler and by the other.
+    tepid: u32,
     warm: u32,
     /// See [`Jit::patient`].
     patient: bool,
@@ -79,6 +94,9 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             jumps: Jumps::new(),
             generation: 0,
             places: Places::new(),
+            counts_left: vec![HOT; baseline::COUNTS].into(),
+            hot: HOT,
+            tepid: TEPID,
             warm: WARM,
             patient: false,
             handed_back: 0,
@@ -106,6 +124,24 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         }
     }
 
+    /// Makes blocks of all code before it is executed, and regions of none: the baseline
+    /// compiler alone. For tests and comparisons.
+    pub fn baseline(self) -> Self {
+        self.hurried(i32::MAX)
+    }
+
+    /// Makes blocks of all code before it is executed, and regions of those that are entered
+    /// so often. For tests and comparisons.
+    pub fn hurried(mut self, hot: i32) -> Self {
+        self.counts_left.fill(hot);
+        Self {
+            tepid: 0,
+            hot,
+            warm: u32::MAX,
+            ..self.patient()
+        }
+    }
+
     /// What the vCPU did so far.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -122,7 +158,11 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     pub fn run(&mut self, guest: &mut G, budget: u64) -> Exit {
         self.prepare(guest);
         if !self.patient {
-            self.places.cool();
+            for _ in 0..self.places.cool() {
+                let hot = self.hot;
+                let cool = |left: &mut i32| *left += (hot - *left).max(0) / 2;
+                self.counts_left.iter_mut().for_each(cool);
+            }
         }
         // Also where something of ours panics: the compiler must not wait for us.
         let _inside = Inside(self.translator.shared().clone(), self.number);
@@ -134,6 +174,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         *guest.scratch() = Scratch {
             attention,
             jumps: self.jumps.address(),
+            counts: self.counts_left.as_ptr() as usize,
             functions: call::functions::<G>(),
             ..Scratch::default()
         };
@@ -228,6 +269,11 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         limit: u64,
         awaited: bool,
     ) -> u64 {
+        let tepid = self.places.is_tepid(key, self.tepid);
+        if tepid && self.make_block(guest, page, key) {
+            // It is looked for once more.
+            return 0;
+        }
         if awaited {
             if self.places.is_hot(key, self.warm) {
                 self.translator.hurry(key);
@@ -262,26 +308,78 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         (PageId { version, ..page }, settled && version == tracked)
     }
 
-    /// Asks for a unit; false where nothing is to be translated.
-    fn ask(&mut self, guest: &mut G, page: PageId, key: Key<G>, only_kept: bool) -> bool {
+    /// What is to be translated for a place, as `find` tells it from the page's content, the
+    /// place's offset and those of regions.
+    fn job(
+        &mut self,
+        guest: &mut G,
+        page: PageId,
+        key: Key<G>,
+        find: impl FnOnce(&G, &[u8; PAGE], u64, &BTreeSet<u64>) -> Option<Region>,
+    ) -> Option<Job<G>> {
         let (page, settled) = self.read_page(guest, page);
         // What is known of the page may be older; the unit would then not fit in.
         let code = &self.translator.shared().code;
         code.revalidate(page, settled, &self.bytes);
-        let entry = key.0 % PAGE as u64;
         let others = code.entries(key);
-        let shares = !code.crosses(key);
-        let Some(region) = region::find(guest, &self.bytes, entry, &others, shares) else {
-            return false;
-        };
-        self.translator.ask(Job {
+        let region = find(guest, &self.bytes, key.0 % PAGE as u64, &others)?;
+        Some(Job {
             key,
             page,
             settled,
             bytes: self.bytes.clone(),
             region,
-            only_kept,
-        });
+            only_kept: false,
+        })
+    }
+
+    /// Makes a block of a place; false where none can be made.
+    fn make_block(&mut self, guest: &mut G, page: PageId, key: Key<G>) -> bool {
+        let shared = self.translator.shared().clone();
+        if !shared.has_baseline || !shared.has_room() {
+            return false;
+        }
+        let job = self.job(guest, page, key, baseline::find);
+        let Some(count) = job.and_then(|job| shared.make_block(job, self.generation)) else {
+            return false;
+        };
+        self.counts_left[count] = match shared.has_kept.load(Ordering::Relaxed) {
+            true => self.hot.min(EARLY_HOT),
+            false => self.hot,
+        };
+        true
+    }
+
+    /// A block is entered so often that there is to be a region in its place.
+    fn note_hot(&mut self, guest: &mut G, count: usize) {
+        if let Some(left) = self.counts_left.get_mut(count) {
+            *left = self.hot;
+        }
+        let Ok(page) = guest.fetch_page() else {
+            return;
+        };
+        let pc = guest.pc();
+        let key = (page.gpa | (pc % PAGE as u64), guest.mode());
+        // Where there is one already, this vCPU is to find it.
+        self.jumps.forget(pc);
+        if self.translator.shared().code.has_region(key) {
+            return;
+        }
+        let has_kept = self.translator.shared().has_kept.load(Ordering::Relaxed);
+        let only_kept = has_kept && self.places.tries_kept(key);
+        self.ask(guest, page, key, only_kept);
+    }
+
+    /// Asks for a region; false where nothing is to be translated.
+    fn ask(&mut self, guest: &mut G, page: PageId, key: Key<G>, only_kept: bool) -> bool {
+        let shares = !self.translator.shared().code.crosses(key);
+        let find = |guest: &G, bytes: &_, entry, others: &_| {
+            region::find(guest, bytes, entry, others, shares)
+        };
+        let Some(job) = self.job(guest, page, key, find) else {
+            return false;
+        };
+        self.translator.ask(Job { only_kept, ..job });
         while self.patient && !self.translator.shared().code.is_idle() {
             // No generated code runs here: the compiler may begin another generation.
             self.renew();
@@ -326,17 +424,22 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         let scratch = guest.scratch();
         scratch.context = entry.context;
         (scratch.told, scratch.handed_back, scratch.crossed) = (left, 0, 0);
+        scratch.hot = 0;
         let stub = self.translator.shared().enter;
         let after = enter(stub, guest, entry.pc, left, entry.code);
         let scratch = guest.scratch();
-        let (told, crossed) = (scratch.told, scratch.crossed);
+        let (told, crossed, hot) = (scratch.told, scratch.crossed, scratch.hot);
         self.handed_back = scratch.handed_back;
         guest.advance(told.wrapping_sub(after));
         if crossed != 0 {
             self.note_crossing(guest);
         }
+        if let Some(count) = hot.checked_sub(1) {
+            self.note_hot(guest, count as usize);
+        }
         self.counts.exits.note(&Left {
             handed_back: self.handed_back,
+            hot: hot != 0,
             asked: guest.attention().is_set(),
             exits: guest.exits(),
         });

@@ -2,6 +2,7 @@
 
 use crate::TranslatorError;
 use crate::float::Host;
+use crate::host;
 use crate::region::Region;
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -52,6 +53,7 @@ impl Target {
             fma: has("has_fma") && has("has_avx"),
             round: has("has_sse41"),
             atomics_fence: has("has_lse"),
+            baseline: host::has_baseline(has),
         }
     }
 

@@ -1,7 +1,11 @@
 //! A machine's translator: the shared code, and the thread that makes it.
 
+use crate::baseline;
+use crate::code::Tier;
 use crate::code::{CodeCache, Job, Key};
-use crate::compile::{Compiler, Refused, Unit};
+use crate::compile::Compiler;
+use crate::linker::{Linker, Refused, Unit};
+use crate::object::Object;
 use crate::queue::Queue;
 use crate::store::{self, Store};
 use isoform_core::{Attention, Guest, Translate};
@@ -10,9 +14,9 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of the code cache for each page of which a copy may be kept: with them, a
 /// guest cannot have us take more than a quarter beyond the cache's size.
@@ -43,6 +47,12 @@ pub struct TranslatorStats {
     pub instructions: u64,
     /// Processor time that took, in nanoseconds.
     pub nanoseconds: u64,
+    /// Blocks that the baseline compiler made.
+    pub blocks: u64,
+    /// Instructions in them.
+    pub block_instructions: u64,
+    /// Time that took, in nanoseconds.
+    pub block_nanoseconds: u64,
     /// Bytes of code in use.
     pub bytes: u64,
     /// How often the cache was full and begun anew.
@@ -56,11 +66,13 @@ pub struct Made<G: Guest> {
     pub gpa: u64,
     /// The mode that it is for.
     pub mode: G::Mode,
+    /// It is the baseline compiler's.
+    pub baseline: bool,
     /// Where its host code lies. The place is used anew when the cache was full.
     pub code: Range<usize>,
 }
 
-/// Somebody who is told of each unit that was made, on the compiler's thread.
+/// Somebody who is told of each unit that was made, on the thread that made it.
 type Watch<G> = Box<dyn Fn(Made<G>) + Send + Sync>;
 
 #[derive(Default)]
@@ -69,6 +81,9 @@ struct Counters {
     kept: AtomicU64,
     instructions: AtomicU64,
     nanoseconds: AtomicU64,
+    blocks: AtomicU64,
+    block_instructions: AtomicU64,
+    block_nanoseconds: AtomicU64,
     bytes: AtomicU64,
     generations: AtomicU64,
 }
@@ -76,6 +91,10 @@ struct Counters {
 /// What vCPUs and the compiler share.
 pub(crate) struct Shared<G: Translate> {
     pub(crate) code: CodeCache<G>,
+    /// vCPUs do not wait for it.
+    linker: Mutex<Linker>,
+    /// The baseline compiler makes code for this host.
+    pub(crate) has_baseline: bool,
     /// The address of the stub that leads into a unit.
     pub(crate) enter: usize,
     /// There is code kept from other runs.
@@ -87,6 +106,67 @@ pub(crate) struct Shared<G: Translate> {
     stubs: Vec<(&'static str, Range<usize>)>,
     queue: Queue<G>,
     counters: Counters,
+}
+
+impl<G: Translate> Shared<G> {
+    fn linker(&self) -> MutexGuard<'_, Linker> {
+        self.linker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, job: &Job<G>, unit: &Unit, tier: Tier) {
+        if let Some(watch) = self.watch.get() {
+            let (gpa, mode) = job.key;
+            watch(Made {
+                gpa,
+                mode,
+                baseline: tier != Tier::Region,
+                code: unit.code..unit.end,
+            });
+        }
+    }
+
+    /// Makes a block for a vCPU that may run code of `generation`, on its own thread: at
+    /// once, or not at all. Gives the place of its count.
+    pub(crate) fn make_block(&self, job: Job<G>, generation: u64) -> Option<usize> {
+        let gpa = job.key.0;
+        let made = catch_unwind(AssertUnwindSafe(|| self.try_block(job, generation)));
+        // The panic's own message has been printed.
+        made.unwrap_or_else(|_| {
+            log::error!("the baseline compiler failed at {gpa:#x}: it stays interpreted");
+            None
+        })
+    }
+
+    fn try_block(&self, job: Job<G>, generation: u64) -> Option<usize> {
+        let start = Instant::now();
+        let counters = &self.counters;
+        let count = counters.blocks.load(Ordering::Relaxed) as usize % baseline::COUNTS;
+        let object = baseline::compile::<G>(&job.region, job.key.1, count)?;
+        let placed = match self.linker.try_lock() {
+            Ok(mut linker) => linker.place(object),
+            Err(TryLockError::Poisoned(e)) => e.into_inner().place(object),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let unit = placed.ok()?;
+        let instructions = job.region.instructions() as u64;
+        let tier = Tier::Baseline(generation);
+        self.tell(&job, &unit, tier);
+        self.code.publish(job, unit, tier);
+        let taken = start.elapsed().as_nanos() as u64;
+        for (counter, more) in [
+            (&counters.blocks, 1),
+            (&counters.block_instructions, instructions),
+            (&counters.block_nanoseconds, taken),
+        ] {
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
+        Some(count)
+    }
+
+    /// Whether copies of more pages may be kept.
+    pub(crate) fn has_room(&self) -> bool {
+        self.code.pages() < self.max_pages
+    }
 }
 
 /// The translator of one machine.
@@ -105,14 +185,17 @@ impl<G: Translate> Translator<G> {
         attentions: impl IntoIterator<Item = Arc<Attention>>,
         kept: Option<PathBuf>,
     ) -> Result<Self, TranslatorError> {
-        let compiler = Compiler::<G>::new(code_cache)?;
+        let mut compiler = Compiler::<G>::new()?;
+        let linker = Linker::new(code_cache, |stub| compiler.stub(stub))?;
         let shared = Arc::new(Shared {
-            code: CodeCache::new(attentions, compiler.maps().clone(), compiler.dispatcher()),
-            enter: compiler.enter(),
+            code: CodeCache::new(attentions, linker.maps().clone(), linker.dispatcher()),
+            has_baseline: compiler.has_baseline(),
+            enter: linker.enter(),
             has_kept: AtomicBool::new(false),
             max_pages: (code_cache / PAGE_SHARE).max(1),
             watch: OnceLock::new(),
-            stubs: compiler.stubs(),
+            stubs: linker.stubs(),
+            linker: Mutex::new(linker),
             queue: Queue::new(),
             counters: Counters::default(),
         });
@@ -135,6 +218,9 @@ impl<G: Translate> Translator<G> {
             kept,
             instructions,
             nanoseconds,
+            blocks,
+            block_instructions,
+            block_nanoseconds,
             bytes,
             generations,
         } = &self.shared.counters;
@@ -143,6 +229,9 @@ impl<G: Translate> Translator<G> {
             kept: read(kept),
             instructions: read(instructions),
             nanoseconds: read(nanoseconds),
+            blocks: read(blocks),
+            block_instructions: read(block_instructions),
+            block_nanoseconds: read(block_nanoseconds),
             bytes: read(bytes),
             generations: read(generations),
         }
@@ -166,7 +255,7 @@ impl<G: Translate> Translator<G> {
     /// Asks for a unit; it is known once it is there.
     pub(crate) fn ask(&self, job: Job<G>) {
         let key = job.key;
-        if !self.shared.code.await_unit(key) {
+        if !self.shared.code.await_region(key) {
             return;
         }
         if !self.shared.queue.push(job) {
@@ -226,7 +315,7 @@ impl<'a, G: Translate> Worker<'a, G> {
             let taken = worked().saturating_sub(start).as_nanos() as u64;
             let counters = &self.shared.counters;
             counters.nanoseconds.fetch_add(taken, Ordering::Relaxed);
-            let used = self.compiler.used() as u64;
+            let used = self.shared.linker().used() as u64;
             counters.bytes.store(used, Ordering::Relaxed);
         }
         if let Some(mut store) = self.store {
@@ -251,19 +340,15 @@ impl<'a, G: Translate> Worker<'a, G> {
 
     fn translate(&mut self, job: Job<G>) {
         let Shared { code, counters, .. } = self.shared;
-        let instructions = job.region.blocks.values().map(Vec::len).sum::<usize>();
-        let made = match code.pages() < self.shared.max_pages {
+        let instructions = job.region.instructions();
+        let made = match self.shared.has_room() {
             true => self.make(&job),
             false => Err(Refused::Full),
         };
         match made {
             Ok(Outcome::Unit(unit, kept)) => {
-                if let Some(watch) = self.shared.watch.get() {
-                    let (gpa, mode) = job.key;
-                    let code = unit.code..self.compiler.end();
-                    watch(Made { gpa, mode, code });
-                }
-                code.publish(job, unit);
+                self.shared.tell(&job, &unit, Tier::Region);
+                code.publish(job, unit, Tier::Region);
                 counters.units.fetch_add(1, Ordering::Relaxed);
                 counters.kept.fetch_add(kept.into(), Ordering::Relaxed);
                 counters
@@ -272,9 +357,11 @@ impl<'a, G: Translate> Worker<'a, G> {
             }
             Ok(Outcome::NotKept) => code.give_up(job.key),
             Err(Refused::Full) => {
-                // What is still warm will be asked for again.
+                // What is still warm will be asked for again. No vCPU is to put anything
+                // into the arena between the two.
+                let mut linker = self.shared.linker();
                 code.begin_generation();
-                self.compiler.rewind();
+                linker.rewind();
                 counters.generations.fetch_add(1, Ordering::Relaxed);
             }
             Err(Refused::Unsupported(reason)) => {
@@ -288,13 +375,11 @@ impl<'a, G: Translate> Worker<'a, G> {
         let mode = job.key.1;
         let Some(store) = &mut self.store else {
             let object = self.compiler.region(&job.region, mode)?;
-            return Ok(Outcome::Unit(self.compiler.place(object)?, false));
+            return Ok(Outcome::Unit(self.place(object)?, false));
         };
         let digest = store::digest::<G>(&job.region, mode);
-        match store
-            .find(&digest)
-            .map(|object| self.compiler.place(object))
-        {
+        let place = |object| self.shared.linker().place(object);
+        match store.find(&digest).map(place) {
             Some(Ok(unit)) => return Ok(Outcome::Unit(unit, true)),
             Some(Err(Refused::Full)) => return Err(Refused::Full),
             // What cannot be placed is made anew.
@@ -305,7 +390,11 @@ impl<'a, G: Translate> Worker<'a, G> {
         }
         let object = self.compiler.region(&job.region, mode)?;
         store.keep(digest, &object);
-        Ok(Outcome::Unit(self.compiler.place(object)?, false))
+        Ok(Outcome::Unit(self.place(object)?, false))
+    }
+
+    fn place(&self, object: Object) -> Result<Unit, Refused> {
+        self.shared.linker().place(object)
     }
 }
 

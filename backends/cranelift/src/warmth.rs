@@ -21,6 +21,8 @@ struct Place<G: Guest> {
     awaited: bool,
     /// Whether code kept from another run was asked for.
     tried: bool,
+    /// The baseline compiler made nothing of it.
+    plain: bool,
 }
 
 /// The table.
@@ -38,6 +40,7 @@ impl<G: Guest> Places<G> {
             asked: 0,
             awaited: false,
             tried: false,
+            plain: false,
         };
         Self {
             places: (0..PLACES).map(|_| cold()).collect(),
@@ -45,14 +48,16 @@ impl<G: Guest> Places<G> {
         }
     }
 
-    /// Halves the warmth of all places for each period that has passed.
-    pub(crate) fn cool(&mut self) {
+    /// Halves the warmth of all places for each period that has passed, and says how many
+    /// there were.
+    pub(crate) fn cool(&mut self) -> u32 {
         let periods = self.cooled.elapsed().as_millis() / COOLING.as_millis();
-        if periods > 0 {
+        let halvings = periods.min(31) as u32;
+        if halvings > 0 {
             self.cooled = Instant::now();
-            let halvings = periods.min(31) as u32;
             self.places.iter_mut().for_each(|p| p.warmth >>= halvings);
         }
+        halvings
     }
 
     fn place(&mut self, key: Key<G>) -> &mut Place<G> {
@@ -73,7 +78,21 @@ impl<G: Guest> Places<G> {
         if place.key != Some(key) {
             (place.key, place.warmth, place.tried) = (Some(key), 0, false);
         }
-        (place.asked, place.awaited) = (published as u32, awaited);
+        (place.asked, place.awaited, place.plain) = (published as u32, awaited, false);
+    }
+
+    /// Whether it is time for the baseline compiler, which is asked once.
+    pub(crate) fn is_tepid(&mut self, key: Key<G>, tepid: u32) -> bool {
+        let place = self.place(key);
+        let is_tepid = place.warmth >= tepid && !place.plain;
+        place.plain |= is_tepid;
+        is_tepid
+    }
+
+    /// Whether code kept from another run is to be asked for, which is done once.
+    pub(crate) fn tries_kept(&mut self, key: Key<G>) -> bool {
+        let place = self.place(key);
+        place.key == Some(key) && !std::mem::replace(&mut place.tried, true)
     }
 
     /// Whether it is time to ask for a unit, and if so whether only for one that is kept:

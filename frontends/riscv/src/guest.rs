@@ -88,7 +88,7 @@ impl Guest for Hart {
         };
         let (version, epoch) = self.epoch.track(self.id, self.ram.code(), index);
         // Also where another hart tracked the page: its request may not be served yet.
-        self.tlb.drop_page_writes(page.gpa);
+        self.tlb.drop_page_writes(page.gpa, version);
         if !self.epoch.settled(self.id, epoch) {
             self.unsettled.insert(page.gpa, epoch);
         }

@@ -32,7 +32,9 @@ pub enum Way<'a> {
     Interp,
     /// The translator, as it works on warm code, but waiting for its compiler.
     Jit,
-    /// The translator, all code translated before it is executed.
+    /// The translator's baseline compiler, all code translated before it is executed.
+    Baseline,
+    /// The translator, all code translated before it is executed, in regions.
     Eager,
     /// Something else, for tests.
     Other(MakeForm<'a>),
@@ -119,7 +121,7 @@ impl Lockstep<'_> {
     /// The machine's configuration in one of the forms.
     fn config(&self, way: Way<'_>) -> MachineConfig {
         let backend = match way {
-            Way::Jit | Way::Eager => BackendChoice::Jit,
+            Way::Jit | Way::Baseline | Way::Eager => BackendChoice::Jit,
             Way::Interp | Way::Other(_) => BackendChoice::Interp,
         };
         MachineConfig {

@@ -2,7 +2,7 @@
 
 use super::super::error::VmError;
 use super::super::event::End;
-use super::super::form;
+use super::super::form::{self, Tiers};
 use super::super::insn::Course;
 use super::super::machine::Machine;
 use super::super::shared::lock;
@@ -28,8 +28,9 @@ impl Side {
         let mut machine = Machine::in_form(config, payload, |translator, id, harts| match way {
             Way::Other(make) => form::Form::Other(make(id)),
             Way::Interp => form::form(None, id, harts),
-            Way::Jit => form::repeatable(translator, id, harts, false),
-            Way::Eager => form::repeatable(translator, id, harts, true),
+            Way::Jit => form::repeatable(translator, id, harts, Tiers::Warm),
+            Way::Baseline => form::repeatable(translator, id, harts, Tiers::Baseline),
+            Way::Eager => form::repeatable(translator, id, harts, Tiers::Regions),
         })?;
         machine.start(payload)?;
         Ok(Self {

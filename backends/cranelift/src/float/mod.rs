@@ -46,6 +46,8 @@ pub(crate) struct Host {
     /// LSE (Arm ARM B2.3, "Barrier-ordered-before"); a pair of exclusive accesses lets
     /// later loads come before its store.
     pub(crate) atomics_fence: bool,
+    /// What the baseline compiler writes.
+    pub(crate) baseline: bool,
 }
 
 /// Ways off the common case.

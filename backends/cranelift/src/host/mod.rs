@@ -11,9 +11,11 @@ mod barrier;
 mod x86_64;
 
 use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::isa::CallConv;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use barrier::synchronise;
+pub(crate) use x86_64::assembler;
 
 /// How a distance is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +96,20 @@ pub(crate) fn common_features() -> &'static [&'static str] {
         () if cfg!(target_arch = "aarch64") => aarch64::COMMON,
         () => &[],
     }
+}
+
+/// The convention of calls after which no register but those for the stack is as before,
+/// with parameters and results as in the `tail` convention: what the baseline compiler's
+/// code needs of whoever enters it.
+pub(crate) const PRESERVES_NOTHING: Option<CallConv> = match cfg!(target_arch = "x86_64") {
+    true => Some(CallConv::Winch),
+    false => None,
+};
+
+/// Whether the baseline compiler makes code for this host, whose features `has` knows: what
+/// it writes is x86-64 alone.
+pub(crate) fn has_baseline(has: impl Fn(&str) -> bool) -> bool {
+    cfg!(target_arch = "x86_64") && x86_64::COUNTS.iter().all(|name| has(name))
 }
 
 /// Whether code can be published on this host, and why not; to be asked first.

@@ -4,6 +4,8 @@
 //! fetches whole; where the compiler put it across, the jump goes by a stub behind the
 //! unit that has it in place.
 
+pub(crate) mod assembler;
+
 use super::Changeable;
 
 /// What level 3 of the psABI has beyond the first processors, with AVX2, BMI and FMA.
@@ -21,6 +23,9 @@ pub(super) const COMMON: &[&str] = &[
     "has_bmi2",
     "has_lzcnt",
 ];
+
+/// What the baseline compiler counts bits with.
+pub(super) const COUNTS: &[&str] = &["has_lzcnt", "has_bmi1", "has_popcnt"];
 
 /// Bytes of a distance.
 const DISTANCE: usize = 4;

@@ -8,10 +8,11 @@ mod relocation;
 mod rig;
 
 use isoform_core::attention::CALM;
+use isoform_cranelift::Jit;
 use isoform_riscv::Cpu;
 use isoform_riscv::generate::Random;
 use program::{Program, ROUNDS};
-use rig::{FAULTS, Fault, Rig, START, Stopped};
+use rig::{FAULTS, FORMS, Fault, Form, Rig, START, Stopped};
 use std::collections::HashSet;
 
 /// Programs that are tried; `ISOFORM_SEEDS` says otherwise.
@@ -75,7 +76,7 @@ impl Tried<'_> {
     }
 }
 
-fn programs(loops: bool) {
+fn programs(loops: bool, form: Form) {
     let asked = std::env::var("ISOFORM_SEEDS").ok();
     let count = asked.map_or(PROGRAMS, |n| n.parse().expect("ISOFORM_SEEDS is a number"));
     let (mut wanted, mut faults, mut all, mut left) = (0, 0, 0, 0);
@@ -84,7 +85,7 @@ fn programs(loops: bool) {
         let r = &mut Random(seed << 1 | u64::from(loops));
         let program = Program::random(Cpu::default().ext, loops, r);
         let mut tried = Tried {
-            rig: Rig::new(&program, None),
+            rig: Rig::new(&program, None, form),
             program: &program,
             seen: Seen::new(),
             faults: 0,
@@ -105,17 +106,17 @@ fn programs(loops: bool) {
 
 #[test]
 fn each_access_of_straight_code_faults_alike() {
-    programs(false);
+    FORMS.into_iter().for_each(|form| programs(false, form));
 }
 
 #[test]
 fn each_access_faults_alike_in_each_round_of_a_loop() {
-    programs(true);
+    FORMS.into_iter().for_each(|form| programs(true, form));
 }
 
 #[test]
 fn a_unit_whose_accesses_cross_pages_is_made_anew() {
-    let mut rig = Rig::new(&Program::crossing(2_000), None);
+    let mut rig = Rig::new(&Program::crossing(2_000), None, Jit::eager);
     rig.prepare(None, 1);
     assert!(matches!(rig.run(10_000, false), Stopped::Ended));
     // Once a round at first; afterwards each access looks for itself.

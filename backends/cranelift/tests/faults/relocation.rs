@@ -4,6 +4,7 @@
 use crate::WHOLE;
 use crate::program::Program;
 use crate::rig::{FAULTS, Rig, Stopped};
+use isoform_cranelift::Jit;
 use isoform_riscv::Cpu;
 use isoform_riscv::generate::Random;
 
@@ -27,7 +28,7 @@ fn is_kept(seed: u64, loops: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let kept = || Some(folder.path().to_owned());
     let program = Program::random(Cpu::default().ext, loops, &mut Random(seed));
-    let mut first = Rig::new(&program, kept());
+    let mut first = Rig::new(&program, kept(), Jit::eager);
     run(&mut first, &program, seed);
     let made = first.translator().stats();
     assert!(made.units > 0 && made.kept == 0, "{made:?}");
@@ -38,7 +39,7 @@ fn is_kept(seed: u64, loops: bool) {
     let shared = |(a, b): (&(_, std::ops::Range<usize>), &(_, _))| a.1 == b.1;
     let mut held = Vec::new();
     let mut second = loop {
-        let rig = Rig::new(&program, kept());
+        let rig = Rig::new(&program, kept(), Jit::eager);
         if !places.iter().zip(rig.translator().stubs()).any(shared) {
             break rig;
         }

@@ -233,6 +233,12 @@ pub(crate) enum Stopped {
     Trap { cause: u64, pc: u64, address: u64 },
 }
 
+/// What the translated one is made of.
+pub(crate) type Form = fn(Jit<Hart, Interp>) -> Jit<Hart, Interp>;
+
+/// Regions alone, blocks alone, and blocks that become regions on the way.
+pub(crate) const FORMS: [Form; 3] = [Jit::eager, Jit::baseline, |jit| jit.hurried(3)];
+
 /// The two.
 pub(crate) struct Rig {
     translated: Side,
@@ -248,14 +254,14 @@ pub(crate) struct Rig {
 const CACHE: usize = 1 << 20;
 
 impl Rig {
-    /// Code is kept in the folder, if there is one.
-    pub(crate) fn new(program: &Program, kept: Option<PathBuf>) -> Self {
+    /// Code is made as `form` says, and kept in the folder, if there is one.
+    pub(crate) fn new(program: &Program, kept: Option<PathBuf>, form: Form) -> Self {
         let translated = Side::new(program);
         let attention = translated.hart.lines().attention().clone();
         let translator = Translator::new(32 << 20, [attention], kept).expect("a host with one");
         let translator = Arc::new(translator);
         Self {
-            jit: Jit::new(translator.clone(), 0, Interp::new(CACHE)).eager(),
+            jit: form(Jit::new(translator.clone(), 0, Interp::new(CACHE))),
             translator,
             other: Interp::new(CACHE),
             interp: Interp::new(CACHE),

@@ -7,7 +7,8 @@ mod rig;
 mod values;
 
 use instructions::{Instruction, Shape, all};
-use rig::{Case, Random, Rig};
+use isoform_cranelift::Jit;
+use rig::{Case, Form, Random, Rig};
 use values::{DOUBLES, INTEGERS, SINGLES};
 
 /// `fcsr` before an instruction: flags and dynamic rounding mode.
@@ -50,9 +51,9 @@ fn operands(instruction: &Instruction, random: &mut Random) -> Vec<[u64; 3]> {
 
 /// Every instruction in every rounding mode on every operand that matters, in a region
 /// that is left at once, and in one that loops and keeps its registers in variables.
-fn every_instruction(loops: bool) {
+fn every_instruction(loops: bool, form: Form) {
     let instructions = all();
-    let mut rig = Rig::new(&instructions, loops);
+    let mut rig = Rig::new(&instructions, loops, form);
     let mut random = Random(1);
     let mut cases = 0u64;
     for (n, instruction) in instructions.iter().enumerate() {
@@ -78,12 +79,13 @@ fn every_instruction(loops: bool) {
 
 #[test]
 fn every_instruction_does_what_the_soft_float_does() {
-    every_instruction(false);
+    every_instruction(false, Jit::eager);
+    every_instruction(false, Jit::baseline);
 }
 
 #[test]
 fn every_instruction_in_a_loop_does_what_the_soft_float_does() {
-    every_instruction(true);
+    every_instruction(true, Jit::eager);
 }
 
 /// Random programs: values stay in registers from one instruction to the next, are
@@ -91,6 +93,7 @@ fn every_instruction_in_a_loop_does_what_the_soft_float_does() {
 #[test]
 fn random_programs_leave_the_same_state() {
     for seed in 0..60 {
-        rig::random_program(seed);
+        rig::random_program(seed, Jit::eager);
+        rig::random_program(seed, Jit::baseline);
     }
 }

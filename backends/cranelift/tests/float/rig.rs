@@ -65,6 +65,9 @@ pub(crate) struct Rig {
     loops: bool,
 }
 
+/// Which of its compilers the translator has.
+pub(crate) type Form = fn(Jit<Hart, Interp>) -> Jit<Hart, Interp>;
+
 /// What an instruction is tried on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
@@ -79,18 +82,18 @@ pub(crate) struct Case {
 impl Rig {
     /// Each instruction with an illegal one after it, which ends its region, or with a jump
     /// back to it.
-    pub(crate) fn new(instructions: &[Instruction], loops: bool) -> Self {
+    pub(crate) fn new(instructions: &[Instruction], loops: bool, form: Form) -> Self {
         let after = if loops { 0xffdf_f06f } else { 0 };
         let code = instructions.iter().flat_map(|i| [i.encoding, after]);
-        Self::with(&code.collect::<Vec<_>>(), loops)
+        Self::with(&code.collect::<Vec<_>>(), loops, form)
     }
 
-    fn with(code: &[u32], loops: bool) -> Self {
+    fn with(code: &[u32], loops: bool, form: Form) -> Self {
         let translated = hart(code);
         let attention = translated.lines().attention().clone();
         let translator = Translator::new(32 << 20, [attention], None).expect("a host with one");
         Self {
-            jit: Jit::new(Arc::new(translator), 0, Interp::new(CACHE)).eager(),
+            jit: form(Jit::new(Arc::new(translator), 0, Interp::new(CACHE))),
             interp: Interp::new(CACHE),
             translated,
             interpreted: hart(code),
@@ -171,7 +174,7 @@ fn random_instruction(r: &mut Random) -> u32 {
 }
 
 /// A loop of random instructions, or a sequence of them, from random values.
-pub(crate) fn random_program(seed: u64) {
+pub(crate) fn random_program(seed: u64, form: Form) {
     let r = &mut Random(seed * 1_000_003);
     let loops = !seed.is_multiple_of(4);
     let mut code: Vec<u32> = (0..4 + r.below(24))
@@ -187,7 +190,7 @@ pub(crate) fn random_program(seed: u64) {
     // ebreak
     let length = code.len() as u64;
     code.push(0x0010_0073);
-    let mut rig = Rig::with(&code, loops);
+    let mut rig = Rig::with(&code, loops, form);
     let values: Vec<u64> = (DOUBLES.iter().map(|v| v.to_bits()))
         .chain(boxed(SINGLES))
         .chain(NANS_64)
