@@ -9,7 +9,9 @@ use isoform_riscv::disasm::X_NAMES;
 use super::{Failure, print, status};
 use crate::boot::load::Source;
 use crate::config::Arch;
-use crate::explain::{Code, Explained, Explanation, HostInsn, Processor, explain, host_insns};
+use crate::explain::{
+    Code, Explained, Explanation, HostInsn, Processor, Unit, explain, host_insns,
+};
 
 /// Show what guest code is translated to
 ///
@@ -19,8 +21,10 @@ use crate::explain::{Code, Explained, Explanation, HostInsn, Processor, explain,
 /// its instructions the CLIF that it becomes, on the left, and the host code, on
 /// the right. What is seldom executed follows behind `seldom`.
 ///
-/// Code is translated once it is warm; until then, and where the first line says
-/// so, it is interpreted. The hart is taken to be in M mode, floating point on.
+/// Code is interpreted first, and where the first line says so, always. What is
+/// executed some times becomes a block of the baseline compiler's (--tier block),
+/// on x86-64 hosts; what is hot, a region of Cranelift's (--tier region). The hart
+/// is taken to be in M mode, floating point on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// An ELF file, or instructions: 00a28293 8082
@@ -32,6 +36,28 @@ pub(super) struct Args {
     /// Where in the file: a symbol, or an address as in 0x80000000
     #[arg(long, value_name = "ADDR")]
     at: Option<String>,
+    /// What it is translated to: a block at first, a region where it is hot
+    #[arg(long, value_enum, default_value_t, value_name = "TIER")]
+    tier: Tier,
+}
+
+/// Which compiler's code is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Tier {
+    /// The baseline compiler's
+    Block,
+    /// Cranelift's
+    #[default]
+    Region,
+}
+
+impl Tier {
+    fn unit(self) -> Unit {
+        match self {
+            Tier::Block => Unit::Block,
+            Tier::Region => Unit::Region,
+        }
+    }
 }
 
 /// Prints it.
@@ -44,7 +70,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         }
         _ => Code::of_words(words())?,
     };
-    let explained = explain(&code, Processor::Host)?;
+    let explained = explain(&code, args.tier.unit(), Processor::Host)?;
     let paint = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     print(told(&code, &explained, Paint(paint)).as_bytes())?;
     Ok(status::OK)
@@ -105,16 +131,19 @@ fn summary(region: &Explanation, host: &[HostInsn]) -> String {
     let each = |n: usize| n as f64 / insns.max(1) as f64;
     // Writing to a string cannot fail, here and below.
     let (insns_told, blocks_told) = (plural(insns, "instruction"), plural(blocks, "block"));
-    let _ = writeln!(
-        text,
-        "region: {insns_told} in {blocks_told}{shape}, {guest} bytes"
-    );
-    let kept = if kept.is_empty() {
-        "none".into()
+    if region.is_block {
+        let _ = writeln!(text, "block: {insns_told}, {guest} bytes");
     } else {
-        kept.join(" ")
-    };
-    let _ = writeln!(text, "registers kept in variables: {kept}");
+        let _ = writeln!(
+            text,
+            "region: {insns_told} in {blocks_told}{shape}, {guest} bytes"
+        );
+        let kept = match kept.is_empty() {
+            true => "none".into(),
+            false => kept.join(" "),
+        };
+        let _ = writeln!(text, "registers kept in variables: {kept}");
+    }
     let _ = writeln!(
         text,
         "host: {} instructions, {bytes} bytes; {:.1} bytes a guest instruction",
@@ -140,10 +169,15 @@ const WIDTH: usize = 80;
 
 fn listing(code: &Code, region: &Explanation, host: &[HostInsn], paint: Paint) -> String {
     let mut text = String::new();
-    let heading = paint.bold("for all of it: registers, and instructions taken off the budget");
+    let heading = paint.bold(match region.is_block {
+        true => "for all of it: ways in and out",
+        false => "for all of it: registers, and instructions taken off the budget",
+    });
     group(&mut text, region, host, None, &heading, paint);
     for (at, _) in &region.insns {
-        if let Some((_, insns)) = region.blocks.iter().find(|(start, _)| start == at) {
+        if !region.is_block
+            && let Some((_, insns)) = region.blocks.iter().find(|(start, _)| start == at)
+        {
             let insns = plural(*insns, "instruction");
             let block = format!("block {:#x}, {insns}", code.page + at);
             let _ = writeln!(text, "\n{}", paint.bold(&block));
@@ -165,6 +199,7 @@ fn group(
     paint: Paint,
 ) {
     let _ = writeln!(text, "\n{heading}");
+    let wide = if region.is_block { 2 } else { LEFT };
     for cold in [false, true] {
         let left = region
             .clif
@@ -173,14 +208,14 @@ fn group(
         let left: Vec<String> = left.flat_map(|c| wrapped(&c.text, LEFT - 2)).collect();
         let right = host.iter().filter(|h| (h.guest, h.cold) == (at, cold));
         let right: Vec<String> = right
-            .flat_map(|h| wrapped(&format!("{:4x} {}", h.start, h.text), WIDTH - LEFT))
+            .flat_map(|h| wrapped(&format!("{:4x} {}", h.start, h.text), WIDTH - wide))
             .collect();
         if cold && !(left.is_empty() && right.is_empty()) {
             let _ = writeln!(text, "{}", paint.dim("  seldom:"));
         }
         for n in 0..left.len().max(right.len()) {
             let side = |lines: &[String]| lines.get(n).cloned().unwrap_or_default();
-            let line = format!("  {:width$}{}", side(&left), side(&right), width = LEFT - 2);
+            let line = format!("  {:width$}{}", side(&left), side(&right), width = wide - 2);
             let line = line.trim_end();
             let line = if cold {
                 paint.dim(line)

@@ -8,7 +8,7 @@ mod host;
 use crate::boot::load::{Elf, LoadError, Source, elf};
 pub use host::{HostInsn, host_insns};
 use isoform_cranelift::TranslatorError;
-pub use isoform_cranelift::{Clif, Explained, Explanation, Processor};
+pub use isoform_cranelift::{Clif, Explained, Explanation, Processor, Unit};
 use isoform_memory::PAGE;
 use isoform_riscv::disasm::disassemble;
 use isoform_riscv::{Ext, ExtSet};
@@ -161,8 +161,12 @@ fn address(text: &str) -> Option<u64> {
 ///
 /// # Errors
 /// There is no translator for this host.
-pub fn explain(code: &Code, processor: Processor) -> Result<Explained, TranslatorError> {
-    isoform_cranelift::explain(&hart::bare(), &code.bytes, code.entry, processor)
+pub fn explain(
+    code: &Code,
+    unit: Unit,
+    processor: Processor,
+) -> Result<Explained, TranslatorError> {
+    isoform_cranelift::explain(&hart::bare(), &code.bytes, code.entry, unit, processor)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! `ISOFORM_BLESS=1 cargo test -p isoform --test codegen` writes the numbers anew.
 
-use isoform::explain::{Code, Explained, Processor, explain, host_insns};
+use isoform::explain::{Code, Explained, Processor, Unit, explain, host_insns};
 use std::path::{Path, PathBuf};
 
 fn golden() -> PathBuf {
@@ -13,7 +13,7 @@ fn golden() -> PathBuf {
 /// What a pattern's instructions come to.
 fn counted(words: &str) -> String {
     let code = Code::of_words(words.split_whitespace()).expect("instructions");
-    let region = match explain(&code, Processor::Common).expect("a translator") {
+    let region = match explain(&code, Unit::Region, Processor::Common).expect("a translator") {
         Explained::Region(region) => region,
         Explained::Interpreted(why) => return format!("interpreted: {why}"),
     };

@@ -7,6 +7,7 @@
 
 use crate::TranslatorError;
 use crate::abi::Name;
+use crate::baseline;
 use crate::code::PAGE;
 use crate::emit;
 use crate::host;
@@ -47,6 +48,15 @@ impl Processor {
     }
 }
 
+/// Which of the compilers is to translate it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// The baseline compiler, of which there is one for x86-64.
+    Block,
+    /// Cranelift.
+    Region,
+}
+
 /// What becomes of code.
 #[derive(Debug)]
 pub enum Explained {
@@ -56,11 +66,13 @@ pub enum Explained {
     Region(Box<Explanation>),
 }
 
-/// A region and its code. Guest instructions are named by their offsets in the page.
+/// A region or a block and its code. Guest instructions are named by their offsets in the page.
 #[derive(Debug)]
 pub struct Explanation {
     /// Control can come back to one of its blocks without leaving it.
     pub loops: bool,
+    /// It is the baseline compiler's: there is no CLIF.
+    pub is_block: bool,
     /// Its blocks: where each begins, and how many instructions it has.
     pub blocks: Vec<(u64, usize)>,
     /// Its instructions, with their length in bytes.
@@ -127,15 +139,22 @@ pub fn explain<G: Translate>(
     guest: &G,
     bytes: &[u8; PAGE],
     entry: u64,
+    unit: Unit,
     processor: Processor,
 ) -> Result<Explained, TranslatorError> {
-    let Some(region) = region::find(guest, bytes, entry, &BTreeSet::new(), true) else {
+    let others = BTreeSet::new();
+    let found = match unit {
+        Unit::Block => baseline::find(guest, bytes, entry, &others),
+        Unit::Region => region::find(guest, bytes, entry, &others, true),
+    };
+    let Some(region) = found else {
         return Ok(Explained::Interpreted(reason(guest, bytes, entry)));
     };
     let placed = || region.blocks.values().flatten();
     let blocks = region.blocks.iter().map(|(at, block)| (*at, block.len()));
     let mut explanation = Explanation {
-        loops: region.loops(),
+        loops: unit == Unit::Region && region.loops(),
+        is_block: unit == Unit::Block,
         blocks: blocks.collect(),
         insns: placed().map(|p| (p.at, p.length)).collect(),
         kept: region.registers(),
@@ -144,7 +163,14 @@ pub fn explain<G: Translate>(
         spans: Vec::new(),
         calls: Vec::new(),
     };
-    compile(guest, &region, processor, &mut explanation)?;
+    match unit {
+        Unit::Region => compile(guest, &region, processor, &mut explanation)?,
+        Unit::Block if !compile_block(guest, &region, &mut explanation) => {
+            let why = "an instruction needs more registers than there are";
+            return Ok(Explained::Interpreted(why.into()));
+        }
+        Unit::Block => {}
+    }
     Ok(Explained::Region(Box::new(explanation)))
 }
 
@@ -160,6 +186,28 @@ fn reason<G: Translate>(guest: &G, bytes: &[u8; PAGE], entry: u64) -> String {
         Some(_) => "nothing can be translated from here",
     };
     why.to_owned()
+}
+
+/// By the baseline compiler; false where it takes no such code.
+fn compile_block<G: Translate>(guest: &G, block: &Region, explanation: &mut Explanation) -> bool {
+    let Some((object, marks)) = baseline::compile::<G>(block, guest.mode(), 0) else {
+        return false;
+    };
+    let ends = marks.iter().skip(1).map(|mark| mark.start);
+    let spans = marks.iter().zip(ends.chain([object.code.len()]));
+    let spans = spans.map(|(mark, end)| Span {
+        start: mark.start,
+        end,
+        guest: mark.guest,
+        cold: mark.cold,
+    });
+    explanation.spans = spans.filter(|span| span.start < span.end).collect();
+    let calls = object.relocations.iter();
+    explanation.calls = calls
+        .map(|reloc| (reloc.offset as usize + 4, reloc.to.label()))
+        .collect();
+    explanation.code = object.code;
+    true
 }
 
 fn compile<G: Translate>(

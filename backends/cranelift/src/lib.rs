@@ -54,7 +54,7 @@ mod translator;
 mod warmth;
 
 pub use exits::Exits;
-pub use explain::{Clif, Explained, Explanation, Processor, Span, explain};
+pub use explain::{Clif, Explained, Explanation, Processor, Span, Unit, explain};
 pub use run::{Counts, Jit};
 #[doc(hidden)]
 pub use store::examine;

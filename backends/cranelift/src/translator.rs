@@ -141,7 +141,7 @@ impl<G: Translate> Shared<G> {
         let start = Instant::now();
         let counters = &self.counters;
         let count = counters.blocks.load(Ordering::Relaxed) as usize % baseline::COUNTS;
-        let object = baseline::compile::<G>(&job.region, job.key.1, count)?;
+        let (object, _) = baseline::compile::<G>(&job.region, job.key.1, count)?;
         let placed = match self.linker.try_lock() {
             Ok(mut linker) => linker.place(object),
             Err(TryLockError::Poisoned(e)) => e.into_inner().place(object),

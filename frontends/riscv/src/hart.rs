@@ -38,6 +38,9 @@ pub struct Wiring {
 }
 
 /// A hart: the canonical state, and what it is connected to.
+///
+/// The state comes first: to the registers at its start translated code has short ways.
+#[repr(C)]
 pub struct Hart {
     /// The canonical state. Whoever changes it from outside calls [`Hart::refresh`].
     pub state: State,

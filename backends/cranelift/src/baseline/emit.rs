@@ -6,7 +6,7 @@ use crate::abi::{Name, Purpose, Stub};
 use crate::call::{self, LAST};
 use crate::code::PAGE;
 use crate::host::assembler::{
-    Alu, Assembler, Gpr, LEFT, Label, Operand, PC, Place, RETURNED, SCRATCH,
+    Alu, Assembler, Gpr, LEFT, Label, Mark, Operand, PC, Place, RETURNED, SCRATCH,
 };
 use crate::object::Object;
 use crate::region::Placed;
@@ -83,7 +83,11 @@ fn stub(stub: Stub) -> Name {
 }
 
 /// Compiles a block; `None` where an instruction needs more than there is.
-pub(super) fn block<G: Translate>(insns: &[Placed], mode: G::Mode, count: usize) -> Option<Object> {
+pub(super) fn block<G: Translate>(
+    insns: &[Placed],
+    mode: G::Mode,
+    count: usize,
+) -> Option<(Object, Vec<Mark>)> {
     let entry = insns.first()?.at;
     let mut block = Block::<G> {
         asm: Assembler::default(),
@@ -102,10 +106,12 @@ pub(super) fn block<G: Translate>(insns: &[Placed], mode: G::Mode, count: usize)
         resume: None,
         slow: None,
     };
+    block.asm.mark(None, false);
     let (short, hot) = block.enter(insns.len(), count);
     for placed in insns {
         block.registers.next_instruction();
         block.at = placed.at;
+        block.asm.mark(Some(placed.at), false);
         (block.flow, block.operand) = (Flow::Next, None);
         let Ok(()) = G::execute(&mut block, &placed.insn);
         block.done += 1;
@@ -114,8 +120,10 @@ pub(super) fn block<G: Translate>(insns: &[Placed], mode: G::Mode, count: usize)
             return None;
         }
     }
+    block.asm.mark(None, false);
     block.leave();
     block.end_cold();
+    block.asm.mark(None, true);
     block.end_entry(short, hot, count);
     block.end_calls();
     block.asm.finish()
@@ -322,6 +330,7 @@ impl<G: Translate> Block<G> {
 
     fn end_cold(&mut self) {
         for cold in std::mem::take(&mut self.cold) {
+            self.asm.mark(Some(cold.at), true);
             self.asm.bind(cold.label);
             cold.dirty.write(&mut self.asm, G::LAYOUT.regs);
             match cold.what {
@@ -359,11 +368,8 @@ impl<G: Translate> Block<G> {
 
     /// Goes to a label where the last call gave nothing.
     pub(super) fn unless_given(&mut self, to: Label) {
-        let [status, _] = SCRATCH;
-        self.asm
-            .load_word(status, scratch::<G>(offset_of!(Scratch, status)));
-        let zero = Operand::Imm(0);
-        self.asm.jump_if(Cond::Ne, Width::W64, status, zero, to);
+        let status = scratch::<G>(offset_of!(Scratch, status));
+        self.asm.jump_unless_zero(status, to);
     }
 
     /// As [`crate::emit::Emitter::call_pure`].

@@ -19,6 +19,7 @@ mod ops;
 mod registers;
 
 use crate::code::PAGE;
+use crate::host::assembler::Mark;
 use crate::object::Object;
 use crate::region::{self, Placed, Region};
 use crate::scan::Flow;
@@ -68,8 +69,12 @@ pub(crate) fn find<G: Guest>(
 }
 
 /// Compiles a block that [`find`] gave. It counts its entries in the word `count` of the
-/// vCPU's counts. `None` where it needs more than there is.
-pub(crate) fn compile<G: Translate>(block: &Region, mode: G::Mode, count: usize) -> Option<Object> {
+/// vCPU's counts. With the code comes whose it is. `None` where it needs more than there is.
+pub(crate) fn compile<G: Translate>(
+    block: &Region,
+    mode: G::Mode,
+    count: usize,
+) -> Option<(Object, Vec<Mark>)> {
     let insns = block.blocks.get(&block.entry)?;
     emit::block::<G>(insns, mode, count)
 }

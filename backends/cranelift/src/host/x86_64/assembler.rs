@@ -151,6 +151,18 @@ pub(crate) struct Assembler {
     /// Distances to labels, by where they are.
     jumps: Vec<(usize, Label)>,
     relocations: Vec<Relocation>,
+    /// Whose code begins where.
+    marks: Vec<Mark>,
+}
+
+/// What code belongs to, from an offset on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    pub(crate) start: usize,
+    /// The guest instruction that it is for, by its offset in the page, if for one.
+    pub(crate) guest: Option<u64>,
+    /// It is seldom executed.
+    pub(crate) cold: bool,
 }
 
 /// Writes an instruction by its name in the assembler.
@@ -325,6 +337,13 @@ impl Assembler {
     pub(crate) fn alu(&mut self, op: Alu, w: Width, to: Gpr, a: Gpr, b: Operand) {
         self.copy(to, a);
         match b {
+            Operand::Imm(value) if let Ok(value) = i8::try_from(value as i64) => match op {
+                Alu::Add => by_width!(self, w, addl_mi_sxb | addq_mi_sxb, to.0, value),
+                Alu::Sub => by_width!(self, w, subl_mi_sxb | subq_mi_sxb, to.0, value),
+                Alu::And => by_width!(self, w, andl_mi_sxb | andq_mi_sxb, to.0, value),
+                Alu::Or => by_width!(self, w, orl_mi_sxb | orq_mi_sxb, to.0, value),
+                Alu::Xor => by_width!(self, w, xorl_mi_sxb | xorq_mi_sxb, to.0, value),
+            },
             Operand::Imm(value) if w == Width::W32 || short(value).is_some() => {
                 let value = value as i32;
                 match op {
@@ -452,6 +471,9 @@ impl Assembler {
     fn compare(&mut self, w: Width, a: Gpr, b: Operand) {
         match b {
             Operand::Imm(0) => by_width!(self, w, testl_mr | testq_mr, a.0, a.0),
+            Operand::Imm(value) if let Ok(value) = i8::try_from(value as i64) => {
+                by_width!(self, w, cmpl_mi_sxb | cmpq_mi_sxb, a.0, value);
+            }
             Operand::Imm(value) if w == Width::W32 || short(value).is_some() => {
                 by_width!(self, w, cmpl_mi | cmpq_mi, a.0, value as i32);
             }
@@ -488,6 +510,12 @@ impl Assembler {
 
     // --- control
 
+    /// What follows is for a guest instruction, or for none.
+    pub(crate) fn mark(&mut self, guest: Option<u64>, cold: bool) {
+        let start = self.code.len();
+        self.marks.push(Mark { start, guest, cold });
+    }
+
     pub(crate) fn label(&mut self) -> Label {
         self.labels.push(None);
         Label(self.labels.len() - 1)
@@ -517,6 +545,13 @@ impl Assembler {
     pub(crate) fn jump_if_less(&mut self, a: Gpr, b: Place, to: Label) {
         put!(self, cmpq_rm, a.0, b.mode());
         put_plain!(self, jl_d32, 0);
+        self.jumped(to);
+    }
+
+    /// Jumps where a word of 64 bits in memory is not 0.
+    pub(crate) fn jump_unless_zero(&mut self, place: Place, to: Label) {
+        put!(self, cmpq_mi_sxb, place.mode(), 0);
+        put_plain!(self, jne_d32, 0);
         self.jumped(to);
     }
 
@@ -565,16 +600,17 @@ impl Assembler {
         put_plain!(self, retq_zo);
     }
 
-    /// The code. All labels that are jumped to are bound.
-    pub(crate) fn finish(mut self) -> Option<Object> {
+    /// The code, and whose it is. All labels that are jumped to are bound.
+    pub(crate) fn finish(mut self) -> Option<(Object, Vec<Mark>)> {
         for (at, to) in self.jumps {
             let target = self.labels.get(to.0).copied().flatten()?;
             let distance = target as i64 - (at + DISTANCE) as i64;
             Distance::Bytes4.write(&mut self.code, at, distance)?;
         }
-        Some(Object {
+        let object = Object {
             code: self.code,
             relocations: self.relocations,
-        })
+        };
+        Some((object, self.marks))
     }
 }
