@@ -66,7 +66,9 @@ pub enum FloatOp {
     },
     /// To another floating-point format.
     ToFormat(Size),
-    /// The class of `a`, as the guest numbers classes.
+    /// A bit for the class of `a`: from bit 0 on negative infinity, negative normal,
+    /// negative subnormal, -0, +0, positive subnormal, positive normal, positive infinity,
+    /// signaling NaN, quiet NaN (RISC-V Unpriv. 20.9; IEEE 754-2019, 5.7.2).
     Classify,
 }
 

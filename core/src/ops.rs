@@ -446,6 +446,19 @@ pub trait Ops {
         v: Self::V,
         order: Order,
     ) -> Result<Self::V, Self::Exit>;
+    /// Zeroes the block of so many bytes, a power of two of 8 or more, in which an address
+    /// lies. `h`, given the address, does it, and traps where that is to; a translator may
+    /// do by itself what is RAM that can be stored to.
+    fn zero_block(
+        &mut self,
+        h: &'static Helper<Self::Guest>,
+        addr: Self::V,
+        bytes: u64,
+    ) -> Result<(), Self::Exit> {
+        let _ = bytes;
+        let none = self.imm(0);
+        self.helper(h, [addr, none, none, none]).map(|_| ())
+    }
     /// Orders earlier accesses before later ones.
     fn fence(&mut self, order: Order);
 

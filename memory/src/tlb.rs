@@ -21,7 +21,7 @@ const ENTRIES: usize = 1024;
 /// Fetch entries per address space.
 const FETCH_ENTRIES: usize = 1024;
 /// Address spaces kept.
-const SPACES: usize = 8;
+const SPACES: usize = 16;
 
 /// What makes two translations of one address different: the root of the tables,
 /// and the class of access rights. Both are the frontend's to define.

@@ -91,6 +91,7 @@ mod tests {
             mode: Mode {
                 privilege: Priv::S,
                 fp_off: false,
+                zeroes: true,
                 ialign_32: false,
             },
             baseline: gpa < 0x100,

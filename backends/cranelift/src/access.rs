@@ -19,7 +19,7 @@ use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{Block, InstBuilder, Value};
 use cranelift_frontend::Variable;
 use isoform_core::translate::{SITES, Site};
-use isoform_core::{MemOp, MemTy, Scratch, Size, Translate};
+use isoform_core::{Helper, MemOp, MemTy, Scratch, Size, Translate};
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 
@@ -329,6 +329,24 @@ impl<G: Translate> Emitter<'_, '_, G> {
         if let Some(slow) = slow {
             self.or_slowly(v, slow, MemOp::Store(size), [addr, v, v]);
         }
+    }
+
+    /// Zeroes the block of an address; by its helper where it does not hit.
+    pub(crate) fn zero_inline(&mut self, h: &'static Helper<G>, addr: Value, bytes: u64) {
+        let start = self.b.ins().band_imm_s(addr, -(bytes as i64));
+        let (host, slow) = self.hit_any(start, bytes as i64, G::LAYOUT.tlb.write);
+        let zero = self.b.ins().iconst(I64, 0);
+        for at in (0..bytes as i32).step_by(8) {
+            self.b.ins().store(self.kinds.ram, zero, host, at);
+        }
+        let done = self.done_with(zero);
+        self.b.switch_to_block(slow);
+        // It looks at the first argument alone. (With constants for the others Cranelift's
+        // elimination of dead stores panics, in loops.)
+        let value = self.call_within(h, [addr; 4]);
+        self.b.ins().jump(done, &[value.into()]);
+        self.b.seal_block(done);
+        self.b.switch_to_block(done);
     }
 
     /// An access by call. Where that cannot do it the unit is left, with all that the

@@ -411,6 +411,7 @@ pub(crate) mod tests {
         isoform_riscv::Mode {
             privilege: isoform_riscv::Priv::M,
             fp_off: true,
+            zeroes: true,
             ialign_32: false,
         }
     }

@@ -288,6 +288,16 @@ impl<G: Translate> Ops for Emitter<'_, '_, G> {
         Ok(self.store_conditional_inline(addr, size, v, order))
     }
 
+    fn zero_block(
+        &mut self,
+        h: &'static Helper<G>,
+        addr: Value,
+        bytes: u64,
+    ) -> Result<(), Infallible> {
+        self.zero_inline(h, addr, bytes);
+        Ok(())
+    }
+
     fn fence(&mut self, _: Order) {
         self.b.ins().fence();
     }

@@ -16,6 +16,8 @@ pub struct Mode {
     pub privilege: Priv,
     /// `mstatus.FS` is Off: floating-point instructions are illegal.
     pub fp_off: bool,
+    /// `menvcfg` and `senvcfg` enable `cbo.zero`.
+    pub zeroes: bool,
     /// Instructions are aligned to 32 bits: the hart has no C.
     pub ialign_32: bool,
 }
@@ -107,6 +109,7 @@ impl Hart {
             mode: Mode {
                 privilege: Priv::M,
                 fp_off: true,
+                zeroes: false,
                 ialign_32: !cpu.ext.has(crate::Ext::Zca),
             },
             pmp: Rules::default(),

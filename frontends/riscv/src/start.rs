@@ -6,6 +6,7 @@ use crate::hart::Hart;
 use crate::lines::SEIP_SOFTWARE;
 use crate::pmp::{self, Rules};
 use crate::state::{Priv, State};
+use crate::system::block_enabled;
 
 impl Hart {
     /// Derives all that follows from the state. Call after changing it from outside.
@@ -21,6 +22,7 @@ impl Hart {
     pub(crate) fn sync_mode(&mut self) {
         self.mode.privilege = self.state.privilege;
         self.mode.fp_off = self.state.mstatus & mstatus::FS == 0;
+        self.mode.zeroes = block_enabled(self, envcfg::CBZE).is_ok();
         self.select_space();
         self.poll_interrupts();
     }

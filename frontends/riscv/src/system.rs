@@ -1,6 +1,6 @@
 //! The helpers of the system instructions: what [`crate::sem`] calls by name.
 
-use crate::csr::{CsrWrite, csr_is_quiet, envcfg, mstatus};
+use crate::csr::{CsrWrite, csr_is_quiet, envcfg, low_enables, mstatus};
 use crate::hart::Hart;
 use crate::mmu::Access;
 use crate::state::Priv;
@@ -29,6 +29,9 @@ helpers! {
     CSR = csr, Effects::SYSTEM;
     /// As [`CSR`], for the accesses that [`csr_is_quiet`] names.
     CSR_QUIET = csr, Effects::TRAPS;
+    /// As [`CSR`], where it clears bits 4:0 of `sstatus` or `mstatus`: after that no interrupt
+    /// can come that could not come before, so the unit goes on.
+    CSR_DISABLE = csr_disable, Effects::TRAPS;
     /// `mret`; gives the new program counter.
     MRET = mret, Effects::JUMPS;
     /// `sret`; gives the new program counter.
@@ -64,9 +67,11 @@ helpers! {
 }
 
 /// The helper for an access to a CSR, by what is known when it is decoded.
-pub(crate) fn csr_helper(number: u16, writes: bool) -> &'static Helper<Hart> {
+pub(crate) fn csr_helper(number: u16, writes: bool, clears_low: bool) -> &'static Helper<Hart> {
     if csr_is_quiet(number, writes) {
         &CSR_QUIET
+    } else if clears_low && low_enables(number).is_some() {
+        &CSR_DISABLE
     } else {
         &CSR
     }
@@ -79,6 +84,14 @@ fn csr(hart: &mut Hart, [number, value, how, _]: Args) -> Outcome {
         writes.then_some(CsrWrite { op, value }),
         reads,
     )
+}
+
+fn csr_disable(hart: &mut Hart, [number, value, how, _]: Args) -> Outcome {
+    let (_, reads, _) = CsrOp::decode(how);
+    let number = number as u16;
+    let old = hart.csr_access(number, None, reads)?;
+    hart.state.mstatus &= !(value & low_enables(number).unwrap_or(0));
+    Ok(old)
 }
 
 fn mret(hart: &mut Hart, _: Args) -> Outcome {
@@ -166,7 +179,7 @@ fn sinval_order(hart: &mut Hart, _: Args) -> Outcome {
 }
 
 /// Whether `menvcfg` and `senvcfg` enable what `field` controls ("CMO", CSR controls).
-fn block_enabled(hart: &Hart, field: u64) -> Result<(), Trap> {
+pub(crate) fn block_enabled(hart: &Hart, field: u64) -> Result<(), Trap> {
     let (state, mode) = (&hart.state, hart.state.privilege);
     let enabled = (mode == Priv::M || state.menvcfg & field != 0)
         && (mode != Priv::U || state.senvcfg & field != 0);

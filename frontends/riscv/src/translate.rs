@@ -70,8 +70,10 @@ impl Translate for Hart {
 
     fn code_context(&self) -> u64 {
         // 32-bit alignment of instructions never changes.
-        let mode = u64::from(self.mode.fp_off) << 2 | self.mode.privilege as u64;
-        self.code_changes.wrapping_add(1) << 3 | mode
+        let mode = u64::from(self.mode.zeroes) << 3
+            | u64::from(self.mode.fp_off) << 2
+            | self.mode.privilege as u64;
+        self.code_changes.wrapping_add(1) << 4 | mode
     }
 
     fn fetch_word(&self) -> Option<u64> {

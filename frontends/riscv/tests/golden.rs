@@ -167,6 +167,7 @@ const SHORT_OPERANDS: u16 = 10 << 7 | 11 << 2;
 const MODE: Mode = Mode {
     privilege: Priv::M,
     fp_off: false,
+    zeroes: true,
     ialign_32: false,
 };
 
@@ -245,6 +246,7 @@ fn modes_change_what_was_read_by_eye() {
             dump(
                 name,
                 Mode {
+                    zeroes: true,
                     ialign_32: true,
                     ..MODE
                 }

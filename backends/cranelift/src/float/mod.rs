@@ -20,6 +20,7 @@
 //! A value is kept in the type that it was computed in ([`values`]), registers in
 //! variables across a region ([`registers`]).
 
+mod class;
 mod convert;
 mod exact;
 mod memory;
@@ -74,7 +75,7 @@ fn result_type(float: Float) -> Option<Type> {
     match float.op {
         FloatOp::ToFormat(to) => float_type(to),
         FloatOp::Equal | FloatOp::Less | FloatOp::LessOrEqual => Some(I64),
-        FloatOp::ToInt { .. } => Some(I64),
+        FloatOp::ToInt { .. } | FloatOp::Classify => Some(I64),
         _ => Some(operands),
     }
 }
@@ -139,9 +140,8 @@ impl<G: Translate> Emitter<'_, '_, G> {
             FloatOp::MulAdd { .. } => nearest && self.host.fma,
             FloatOp::ToInt { .. } => rounding != Rounding::Other && self.host.round,
             FloatOp::FromInt { .. } | FloatOp::ToFormat(_) => nearest,
-            FloatOp::Min | FloatOp::Max | FloatOp::Sign(_) => true,
+            FloatOp::Min | FloatOp::Max | FloatOp::Sign(_) | FloatOp::Classify => true,
             FloatOp::Equal | FloatOp::Less | FloatOp::LessOrEqual => true,
-            FloatOp::Classify => false,
         }
     }
 
@@ -162,6 +162,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
                 let root = self.b.ins().sqrt(a);
                 self.rounded(root, Exact::Root { a }, paths)
             }
+            FloatOp::Classify => self.class(a),
             FloatOp::ToFormat(to) => self.convert_format(to, a, rounding, paths),
             FloatOp::ToInt { size, signed } => {
                 self.convert_to_int(size, signed, a, rounding, paths)

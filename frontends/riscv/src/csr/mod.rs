@@ -98,6 +98,16 @@ pub(crate) fn csr_is_quiet(number: u16, writes: bool) -> bool {
     !writes || table::find(number).is_none_or(|csr| matches!(csr.write, Write::Plain(_)))
 }
 
+/// The interrupt enables that a register has in bits 4:0, in which it has nothing else
+/// (Priv. 3.1.6, 12.1.1).
+pub(crate) fn low_enables(number: u16) -> Option<u64> {
+    match number {
+        0x100 => Some(mstatus::SIE),
+        0x300 => Some(mstatus::SIE | mstatus::MIE),
+        _ => None,
+    }
+}
+
 impl Hart {
     /// What the CSR instructions do: reads the old value where `read` says so (else
     /// gives 0), then writes. Illegal where the register is absent, of a higher mode,

@@ -96,7 +96,7 @@ pub(super) static TABLE: &[Csr] = &[
     csr!(0x104 "sie", None, None, |h, _| h.state.mie & h.state.mideleg, System(set_sie)),
     csr!(0x105 "stvec", None, None, |h, _| h.state.stvec, Plain(|h, _, v| h.state.stvec = legal::tvec(v))),
     csr!(0x106 "scounteren", None, None, |h, _| h.state.scounteren, Plain(set_scounteren)),
-    csr!(0x10a "senvcfg", None, None, |h, _| h.state.senvcfg, Plain(set_senvcfg)),
+    csr!(0x10a "senvcfg", None, None, |h, _| h.state.senvcfg, System(set_senvcfg)),
     csr!(0x140 "sscratch", None, None, |h, _| h.state.sscratch, Plain(|h, _, v| h.state.sscratch = v)),
     csr!(0x141 "sepc", None, None, |h, _| h.state.sepc, Plain(|h, _, v| h.state.sepc = legal::epc(h.cpu.ext, v))),
     csr!(0x142 "scause", None, None, |h, _| h.state.scause, Plain(|h, _, v| h.state.scause = v)),

@@ -481,6 +481,7 @@ fn enabling_a_pending_interrupt_asks_for_attention() {
 fn quiet_accesses_end_no_unit() {
     for name in [
         "mstatus", "sstatus", "satp", "mie", "sip", "menvcfg", "pmpaddr3", "mseccfg", "stimecmp",
+        "senvcfg",
     ] {
         assert!(!csr_is_quiet(number(name), true), "{name}");
         assert!(csr_is_quiet(number(name), false), "{name}");

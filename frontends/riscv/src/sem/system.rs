@@ -103,7 +103,18 @@ cache_blocks! {
     cbo_inval CBO_INVAL;
     cbo_clean CBO_CLEAN;
     cbo_flush CBO_FLUSH;
-    cbo_zero CBO_ZERO;
+}
+
+/// `cbo.zero (rs1)`
+#[inline(always)]
+pub(crate) fn cbo_zero<O: Rv>(o: &mut O, i: &Insn) -> Done<O> {
+    let address = o.rs1(i);
+    if o.mode().zeroes {
+        return o.zero_block(&sys::CBO_ZERO, address, sys::CACHE_BLOCK);
+    }
+    let none = o.imm(0);
+    let args = [address, none, none, none];
+    o.helper(&sys::CBO_ZERO, args).map(|_| ())
 }
 
 /// A CSR is not read where rd is x0 (`csrrw`), not written where rs1 is x0 or the
@@ -120,7 +131,7 @@ fn csr<O: Rv>(o: &mut O, i: &Insn, op: CsrOp, immediate: bool) -> Done<O> {
     let writes = op == CsrOp::Swap || i.rs1().0 != 0;
     let (number, how) = (o.imm(i.csr().into()), o.imm(op.encode(reads, writes)));
     let none = o.imm(0);
-    let helper = sys::csr_helper(i.csr(), writes);
+    let helper = sys::csr_helper(i.csr(), writes, op == CsrOp::Clear && immediate);
     let old = o.helper(helper, [number, operand, how, none])?;
     if reads { o.rd(i, old) } else { Ok(()) }
 }

@@ -231,7 +231,10 @@ fn a_csr_access_goes_by_its_arguments() {
         Ok(6)
     );
     assert_eq!(call(&mut rig, &CSR, [0xf14, 0, how, 0]), Err(Trap::ILLEGAL));
-    assert_eq!(csr_helper(0x340, true).name, "CSR_QUIET");
-    assert_eq!(csr_helper(0x300, true).name, "CSR");
+    assert_eq!(csr_helper(0x340, true, false).name, "CSR_QUIET");
+    assert_eq!(csr_helper(0x300, true, false).name, "CSR");
+    // `csrci` of what holds interrupt enables in its low bits, and nothing else there.
+    assert_eq!(csr_helper(0x100, true, true).name, "CSR_DISABLE");
+    assert_eq!(csr_helper(0x304, true, true).name, "CSR");
     assert!(CSR.effects.ends_unit && !CSR_QUIET.effects.ends_unit);
 }

@@ -66,11 +66,12 @@ fn cases() -> Vec<Case> {
         let (insn, Some(line)) = e.decode(Cpu::default().ext) else {
             unreachable!("the generator gives instructions");
         };
-        for (fp_off, ialign_32) in [(false, false), (true, false), (false, true)] {
+        for facts in [0, 1, 2, 4] {
             let mode = Mode {
                 privilege: Priv::M,
-                fp_off,
-                ialign_32,
+                fp_off: facts & 1 != 0,
+                zeroes: facts & 2 != 0,
+                ialign_32: facts & 4 != 0,
             };
             cases.push(Case {
                 line,
