@@ -84,6 +84,9 @@ pub struct FetchLayout {
 /// Functions that generated code calls by their place in [`Scratch::functions`].
 pub const FUNCTIONS: usize = 3;
 
+/// Low bits of [`Translate::code_stamp`] that tell the mode.
+pub const STAMP_MODE_BITS: u32 = 4;
+
 /// Accesses of a unit that have a [`Site`], at most.
 pub const SITES: usize = 16;
 
@@ -106,8 +109,11 @@ pub struct Site {
 pub struct Scratch {
     /// Address of the attention word.
     pub attention: usize,
-    /// [`Translate::code_context`]; 0 where no other unit is to be entered.
-    pub context: u64,
+    /// [`Translate::code_stamp`], and [`Translate::code_since`]; both all ones where no
+    /// other unit is to be entered.
+    pub stamp: u64,
+    /// See [`Scratch::stamp`].
+    pub since: u64,
     /// Address of the vCPU's table of jump targets.
     pub jumps: usize,
     /// Addresses of functions of the backend's.
@@ -172,10 +178,16 @@ pub trait Translate: Guest {
     /// The place for what generated code keeps.
     fn scratch(&mut self) -> &mut Scratch;
 
-    /// A number that stands for what decides which code is at a guest-physical address
-    /// and what it means: the mode, and the content of code pages as of the last
-    /// instruction fence. While it is the same, so is the code. Never 0.
-    fn code_context(&self) -> u64;
+    /// A number that stands for what decides which code is at a virtual address and what it
+    /// means: where the table for fetches leads, the content of code pages as of the last
+    /// instruction fence, and the mode, which its low [`STAMP_MODE_BITS`] tell alone. While
+    /// it is the same, so is the code at each address that was executed. Never all ones.
+    fn code_stamp(&self) -> u64;
+
+    /// The least stamp since code pages changed as of the last instruction fence: whatever
+    /// page the table for fetches leads to has the content that it had at any stamp from
+    /// this on.
+    fn code_since(&self) -> u64;
 
     /// The word in the table for fetches that stands for where the page of the program
     /// counter leads; `None` where the table does not hold it.

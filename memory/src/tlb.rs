@@ -158,6 +158,11 @@ impl Large {
 struct Space {
     id: SpaceId,
     used: u64,
+    /// See [`Tlb::epoch`].
+    epoch: u64,
+    /// Virtual pages whose entries for fetches made room for others in this epoch, by their
+    /// low bits.
+    replaced: [u64; REPLACED / 64],
     /// Where entries came from mappings larger than a page.
     large: Large,
     data: Box<[Entry; ENTRIES]>,
@@ -169,6 +174,8 @@ impl Space {
         Self {
             id,
             used: 0,
+            epoch: 0,
+            replaced: [0; REPLACED / 64],
             large: Large::default(),
             data: Box::new(EMPTY_DATA),
             fetch: Box::new(EMPTY_FETCH),
@@ -181,18 +188,23 @@ impl Space {
         self.large = Large::default();
     }
 
-    fn flush_page(&mut self, va: u64) {
+    /// Drops a page; whether a translation for fetches may have been known that is not any
+    /// more.
+    fn flush_page(&mut self, va: u64) -> bool {
         let (page, data, fetch) = (va & !(PAGE - 1), index(va), fetch_index(va));
         if !self.large.may_hold(va) {
             let entry = &self.data[data];
             if entry.read == page || entry.write == page {
                 self.data[data] = EMPTY_DATA[data];
             }
+            let (word, bit) = replaced_bit(va);
             if self.fetch[fetch].tag == page {
                 self.fetch[fetch] = EMPTY_FETCH[fetch];
+                return true;
             }
-            return;
+            return self.replaced[word] & bit != 0;
         }
+        let mut dropped = self.replaced != [0; _];
         // Entries of a superpage stand for all of it. Empty ones may go, too.
         let covers = |tag: u64, page: u64| (tag ^ va) >> log_size_of(page) == 0;
         for (entry, none) in self.data.iter_mut().zip(&EMPTY_DATA) {
@@ -201,11 +213,36 @@ impl Space {
             }
         }
         for (entry, none) in self.fetch.iter_mut().zip(&EMPTY_FETCH) {
-            if covers(entry.tag, entry.page) {
+            if covers(entry.tag, entry.page) && entry.tag != none.tag {
                 *entry = *none;
+                dropped = true;
             }
         }
+        dropped
     }
+
+    fn insert_fetch(&mut self, va: u64, page: u64) {
+        let entry = &mut self.fetch[fetch_index(va)];
+        if entry.tag != EMPTY_FETCH[fetch_index(va)].tag {
+            let (word, bit) = replaced_bit(entry.tag);
+            self.replaced[word] |= bit;
+        }
+        *entry = FetchEntry {
+            tag: va & !(PAGE - 1),
+            page,
+        };
+    }
+}
+
+/// Bits that tell virtual pages apart whose entries for fetches were replaced.
+const REPLACED: usize = 1 << 10;
+
+/// A virtual page's word and bit among [`REPLACED`].
+fn replaced_bit(va: u64) -> (usize, u64) {
+    // Those that share an entry of the table differ above.
+    let page = va / PAGE;
+    let n = (page ^ (page / FETCH_ENTRIES as u64)) as usize % REPLACED;
+    (n / 64, 1 << (n % 64))
 }
 
 #[inline(always)]
@@ -234,6 +271,8 @@ pub struct Tlb {
     current: Space,
     kept: Vec<Space>,
     clock: u64,
+    /// The latest of all epochs.
+    epochs: u64,
     /// A bit per guest-physical page, by its low bits: no entry gives write permission
     /// to pages whose bit is clear.
     written: Box<[u64; WRITTEN / 64]>,
@@ -253,6 +292,13 @@ fn written_bit(gpa: u64) -> (usize, u64) {
     (n / 64, 1 << (n % 64))
 }
 
+/// Begins another epoch in a space.
+fn begin(space: &mut Space, epochs: &mut u64) {
+    *epochs += 1;
+    space.epoch = *epochs;
+    space.replaced = [0; _];
+}
+
 impl Tlb {
     /// Empty.
     pub fn new(ram: Arc<Ram>) -> Self {
@@ -261,6 +307,7 @@ impl Tlb {
             current: Space::new(SpaceId::default()),
             kept: Vec::new(),
             clock: 0,
+            epochs: 0,
             written: Box::new([0; WRITTEN / 64]),
             dropped: Box::new([(u64::MAX, 0); DROPPED]),
         }
@@ -286,6 +333,7 @@ impl Tlb {
                 space.flush();
                 space.id = id;
             }
+            begin(space, &mut self.epochs);
             std::mem::swap(&mut self.current, space);
         }
     }
@@ -430,10 +478,7 @@ impl Tlb {
     pub fn insert_fetch(&mut self, va: u64, gpa: u64, log_size: u8) {
         let space = &mut self.current;
         space.large.note(va, log_size);
-        space.fetch[fetch_index(va)] = FetchEntry {
-            tag: va & !(PAGE - 1),
-            page: gpa_of(gpa) | u64::from(log_size),
-        };
+        space.insert_fetch(va, gpa_of(gpa) | u64::from(log_size));
     }
 
     /// Keeps a translation for loads and stores, where the page is RAM. Pages that
@@ -459,24 +504,49 @@ impl Tlb {
         };
     }
 
+    /// A number for all that the current space's table for fetches has told: the same only
+    /// while each virtual page that it had leads where it did. Later ones are greater.
+    pub fn epoch(&self) -> u64 {
+        self.current.epoch
+    }
+
+    /// Begins another epoch in all spaces; gives the first of them.
+    pub fn begin_epochs(&mut self) -> u64 {
+        let first = self.epochs + 1;
+        self.each_space(begin);
+        first
+    }
+
     /// Drops everything.
     pub fn flush_all(&mut self) {
         self.written.fill(0);
-        self.current.flush();
-        self.kept.iter_mut().for_each(Space::flush);
+        self.flush_spaces(|_| true);
     }
 
     /// Drops all spaces that `which` names.
     pub fn flush_spaces(&mut self, which: impl Fn(SpaceId) -> bool) {
-        self.spaces().filter(|s| which(s.id)).for_each(Space::flush);
+        self.each_space(|space, epochs| {
+            if which(space.id) {
+                space.flush();
+                begin(space, epochs);
+            }
+        });
     }
 
     /// Drops the mapping that holds `va` from all spaces that `which` names. A mapping
     /// larger than a page is dropped whole.
     pub fn flush_page(&mut self, va: u64, which: impl Fn(SpaceId) -> bool) {
-        self.spaces()
-            .filter(|s| which(s.id))
-            .for_each(|s| s.flush_page(va));
+        self.each_space(|space, epochs| {
+            if which(space.id) && space.flush_page(va) {
+                begin(space, epochs);
+            }
+        });
+    }
+
+    fn each_space(&mut self, mut act: impl FnMut(&mut Space, &mut u64)) {
+        let epochs = &mut self.epochs;
+        self.kept.iter_mut().for_each(|space| act(space, epochs));
+        act(&mut self.current, epochs);
     }
 
     fn spaces(&mut self) -> impl Iterator<Item = &mut Space> {
@@ -643,6 +713,37 @@ mod tests {
         }
         t.flush_spaces(|s| s.root == 39);
         assert_eq!(t.load(0x5000, Size::B1), None);
+    }
+
+    #[test]
+    fn an_epoch_ends_where_a_known_fetch_may_lead_elsewhere() {
+        let mut t = tlb();
+        let here = SpaceId { root: 1, class: 1 };
+        t.switch(here);
+        let first = t.epoch();
+        t.insert_fetch(0x5000, BASE, 12);
+        t.flush_page(0x6000, |_| true);
+        assert_eq!(t.epoch(), first, "nobody knew that page");
+        t.switch(SpaceId { root: 2, class: 1 });
+        assert!(t.epoch() > first);
+        t.flush_page(0x5000, |space| space.root == 2);
+        t.switch(here);
+        assert_eq!(t.epoch(), first, "it comes back with the space");
+        // The entry makes room for another.
+        t.insert_fetch(0x5000 + FETCH_ENTRIES as u64 * PAGE, BASE, 12);
+        t.flush_page(0x5000, |_| true);
+        let second = t.epoch();
+        assert!(second > first, "whoever knew that page may know it still");
+        t.flush_page(0x5000, |_| true);
+        assert_eq!(t.epoch(), second, "nobody does any more");
+        t.insert_fetch(0x4000_0000, BASE, 30);
+        t.flush_page(0x4020_0000, |_| true);
+        let third = t.epoch();
+        assert!(third > second, "a large page goes whole");
+        t.flush_spaces(|_| true);
+        let fourth = t.epoch();
+        assert!(fourth > third);
+        assert!(t.begin_epochs() > fourth && t.epoch() > fourth);
     }
 
     #[test]

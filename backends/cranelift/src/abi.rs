@@ -21,6 +21,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use isoform_core::attention::CALM;
+use isoform_core::translate::STAMP_MODE_BITS;
 use isoform_core::{AmoOp, MemOp, MemTy, Order, Scratch, Size, Translate};
 use serde::{Deserialize, Serialize};
 use std::mem::offset_of;
@@ -284,11 +285,25 @@ fn dispatch<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
     let jump = r.entry(jumps, pc, 1, log);
     let at = r.load(jump, offset_of!(Entry, pc));
     r.require(at, pc, out);
-    let context = r.field::<G>(guest, offset_of!(Scratch, context));
-    let within = r.load(jump, offset_of!(Entry, context));
-    r.require(within, context, out);
+    let stamp = r.field::<G>(guest, offset_of!(Scratch, stamp));
+    let known = r.load(jump, offset_of!(Entry, stamp));
+    let (valid, otherwise) = (r.0.create_block(), r.0.create_block());
+    r.0.set_cold_block(otherwise);
+    let same = r.0.ins().icmp(IntCC::Equal, known, stamp);
+    r.0.ins().brif(same, valid, &[], otherwise, &[]);
 
-    // Whether the address still leads there.
+    // Whether it is valid under another stamp, too.
+    r.0.switch_to_block(otherwise);
+    let mode = r.0.ins().bxor(known, stamp);
+    let mode = r.0.ins().band_imm_s(mode, (1 << STAMP_MODE_BITS) - 1);
+    let none = r.0.ins().iconst(I64, 0);
+    r.require(mode, none, out);
+    let since = r.field::<G>(guest, offset_of!(Scratch, since));
+    let cc = IntCC::UnsignedLessThan;
+    let changed = r.0.ins().icmp(cc, known, since);
+    let go_on = r.0.create_block();
+    r.0.ins().brif(changed, out, &[], go_on, &[]);
+    r.0.switch_to_block(go_on);
     let tlb = G::LAYOUT.tlb.fetch;
     let table = r.load(guest, tlb.table);
     let fetch = r.entry(table, pc, 12, (tlb.log_entries, tlb.log_entry));
@@ -300,6 +315,11 @@ fn dispatch<G: Translate>(b: &mut FunctionBuilder<'_>, entry: Block) {
         r.load(jump, offset_of!(Entry, page)),
     );
     r.require(leads, led, out);
+    let place = offset_of!(Entry, stamp) as i32;
+    r.0.ins().store(flags, stamp, jump, place);
+    r.0.ins().jump(valid, &[]);
+
+    r.0.switch_to_block(valid);
     let code = r.load(jump, offset_of!(Entry, code));
     let unit = b.import_signature(unit_signature());
     b.ins().return_call_indirect(unit, code, &[guest, pc, left]);

@@ -100,9 +100,13 @@ extern "C" fn helper<G: Translate>(guest: *mut G) {
         Err(_) => hand_back(guest, pc, left),
     }
     if what & LAST != 0 {
-        // Without a context no unit is found: control goes back to the run loop.
-        let context = guest.code_context();
-        guest.scratch().context = if guest.exits() { 0 } else { context };
+        // Without a stamp no unit is found: control goes back to the run loop.
+        let (stamp, since) = match guest.exits() {
+            true => (!0, !0),
+            false => (guest.code_stamp(), guest.code_since()),
+        };
+        let scratch = guest.scratch();
+        (scratch.stamp, scratch.since) = (stamp, since);
     }
 }
 

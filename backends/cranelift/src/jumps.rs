@@ -1,17 +1,20 @@
 //! A vCPU's table of jump targets: virtual address to unit, looked up by generated
 //! code itself.
 
+use isoform_core::translate::STAMP_MODE_BITS;
+
 /// Entries of a table, direct-mapped by address.
 pub(crate) const ENTRIES: usize = 1 << 14;
 
-/// A unit, and where it is valid: reached at `pc` while the table for fetches has `page`
-/// for that address, and in this context.
+/// A unit, and where it is valid: reached at `pc` while the stamp is the same; or, in the
+/// same mode and with the same content of code, while the table for fetches has `page` for
+/// that address. So it outlives changes of the address space, flushes and other mappings.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(32))]
 pub(crate) struct Entry {
     pub(crate) pc: u64,
-    /// `Translate::code_context`; 0 where there is no unit.
-    pub(crate) context: u64,
+    /// `Translate::code_stamp` when it was last found valid; 0 where there is no unit.
+    pub(crate) stamp: u64,
     /// `Translate::fetch_word`.
     pub(crate) page: u64,
     pub(crate) code: usize,
@@ -33,10 +36,17 @@ impl Jumps {
         (pc / 2) as usize % ENTRIES
     }
 
-    /// The code of the unit at an address.
-    pub(crate) fn find(&self, pc: u64, context: u64, page: u64) -> Option<usize> {
-        let entry = self.0.get(Self::index(pc))?;
-        let same = entry.pc == pc && entry.context == context && entry.page == page;
+    /// The code of the unit for what `wanted` says, code pages having changed before the
+    /// stamp `since`.
+    pub(crate) fn find(&mut self, wanted: &Entry, since: u64) -> Option<usize> {
+        let entry = self.0.get_mut(Self::index(wanted.pc))?;
+        let mode = (1 << STAMP_MODE_BITS) - 1;
+        let same = (entry.pc, entry.page) == (wanted.pc, wanted.page)
+            && (entry.stamp ^ wanted.stamp) & mode == 0
+            && entry.stamp >= since.max(1);
+        if same {
+            entry.stamp = wanted.stamp;
+        }
         same.then_some(entry.code)
     }
 
@@ -64,20 +74,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_entry_is_no_unit() {
+    fn an_entry_is_valid_until_what_it_rests_on_has_changed() {
         let mut jumps = Jumps::new();
-        assert_eq!(jumps.find(0, 1, 0), None);
-        jumps.insert(Entry {
+        let at = |stamp, page| Entry {
             pc: 0,
-            context: 1,
-            page: 5,
+            stamp,
+            page,
             code: 7,
-        });
-        assert_eq!(jumps.find(0, 1, 5), Some(7));
-        assert_eq!(jumps.find(0, 2, 5), None);
-        assert_eq!(jumps.find(0, 1, 6), None);
-        assert_eq!(jumps.find(2 * ENTRIES as u64, 1, 5), None);
+        };
+        let (now, later, other_mode) = (0x12, 0x32, 0x33);
+        assert_eq!(jumps.find(&at(0, 0), 0), None, "an empty one is none");
+        jumps.insert(at(now, 5));
+        assert_eq!(jumps.find(&at(now, 5), 0), Some(7));
+        assert_eq!(jumps.find(&at(later, 6), 0), None, "it leads elsewhere");
+        assert_eq!(jumps.find(&at(other_mode, 5), 0), None);
+        assert_eq!(jumps.find(&at(later, 5), 0x20), None, "code has changed");
+        assert_eq!(jumps.find(&at(later, 5), 0x10), Some(7), "another epoch");
+        assert_eq!(jumps.find(&at(later, 5), 0x20), Some(7), "that was noted");
+        let elsewhere = Entry {
+            pc: 2 * ENTRIES as u64,
+            ..at(later, 5)
+        };
+        assert_eq!(jumps.find(&elsewhere, 0), None);
         jumps.clear();
-        assert_eq!(jumps.find(0, 1, 5), None);
+        assert_eq!(jumps.find(&at(later, 5), 0), None);
     }
 }

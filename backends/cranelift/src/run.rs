@@ -225,11 +225,11 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         let pc = guest.pc();
         let mut entry = Entry {
             pc,
-            context: guest.code_context(),
+            stamp: guest.code_stamp(),
             page: guest.fetch_word().unwrap_or(page.gpa),
             code: 0,
         };
-        if let Some(code) = self.jumps.find(pc, entry.context, entry.page) {
+        if let Some(code) = self.jumps.find(&entry, guest.code_since()) {
             entry.code = code;
             return self.execute(guest, entry, left);
         }
@@ -421,8 +421,9 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     /// Runs a unit, and those that follow it.
     fn execute(&mut self, guest: &mut G, entry: Entry, left: u64) -> u64 {
         let left = left.min(MOST_LEFT - 1);
+        let since = guest.code_since();
         let scratch = guest.scratch();
-        scratch.context = entry.context;
+        (scratch.stamp, scratch.since) = (entry.stamp, since);
         (scratch.told, scratch.handed_back, scratch.crossed) = (left, 0, 0);
         scratch.hot = 0;
         let stub = self.translator.shared().enter;

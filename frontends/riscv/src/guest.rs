@@ -6,6 +6,7 @@ use crate::hart::{Hart, Mode};
 use crate::mmu::Access;
 use crate::table;
 use crate::trap::{Cause, Trap};
+use isoform_core::translate::STAMP_MODE_BITS;
 use std::sync::atomic::{Ordering, fence};
 
 use isoform_core::{
@@ -228,6 +229,14 @@ impl Hart {
             }
             !settled
         });
-        self.code_changes = ram.code().changes();
+        self.note_code_changes();
+    }
+
+    /// Translated code of before is looked up anew, if any code page has changed.
+    pub(crate) fn note_code_changes(&mut self) {
+        let changes = self.ram.code().changes();
+        if std::mem::replace(&mut self.code_changes, changes) != changes {
+            self.code_since = self.tlb.begin_epochs() << STAMP_MODE_BITS;
+        }
     }
 }

@@ -78,6 +78,8 @@ pub struct Hart {
     /// Changes of code pages ([`isoform_memory::CodePages::changes`]) as of the last
     /// instruction fence.
     pub(crate) code_changes: u64,
+    /// See [`isoform_core::Translate::code_since`].
+    pub(crate) code_since: u64,
 }
 
 impl Hart {
@@ -120,6 +122,7 @@ impl Hart {
             tlb_misses: [0; 3],
             scratch: Scratch::default(),
             code_changes: 0,
+            code_since: 0,
         };
         hart.refresh();
         hart

@@ -55,6 +55,7 @@ impl Saved for Hart {
             tlb_misses: _,
             scratch: _,
             code_changes: _,
+            code_since: _,
         } = self;
         SavedHart {
             id: *id as u64,

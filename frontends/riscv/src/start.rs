@@ -13,7 +13,7 @@ impl Hart {
     pub fn refresh(&mut self) {
         self.sync_pmp();
         self.tlb.flush_all();
-        self.code_changes = self.ram.code().changes();
+        self.note_code_changes();
         self.sync_mode();
         self.update_timer();
     }

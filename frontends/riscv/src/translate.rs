@@ -5,6 +5,7 @@ use crate::hart::Hart;
 use crate::helpers;
 use crate::mmu::Access;
 use crate::state::{Reservation, State};
+use isoform_core::translate::STAMP_MODE_BITS;
 use isoform_core::{
     FetchLayout, FloatLayout, Guest, Helper, Layout, MemOp, ReservationLayout, Rounding, Scratch,
     TlbLayout, Translate,
@@ -68,12 +69,16 @@ impl Translate for Hart {
         &mut self.scratch
     }
 
-    fn code_context(&self) -> u64 {
+    fn code_stamp(&self) -> u64 {
         // 32-bit alignment of instructions never changes.
         let mode = u64::from(self.mode.zeroes) << 3
             | u64::from(self.mode.fp_off) << 2
             | self.mode.privilege as u64;
-        self.code_changes.wrapping_add(1) << 4 | mode
+        self.tlb.epoch() << STAMP_MODE_BITS | mode
+    }
+
+    fn code_since(&self) -> u64 {
+        self.code_since
     }
 
     fn fetch_word(&self) -> Option<u64> {
