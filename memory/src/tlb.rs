@@ -154,6 +154,75 @@ impl Large {
     }
 }
 
+/// Entries for data that made room for others: pages that share a place in the table take
+/// turns without a walk. Each page has one place here, which others share with it than in
+/// the table.
+#[derive(Debug)]
+struct Victims([Entry; VICTIMS]);
+
+const VICTIMS: usize = 128;
+/// The tag of what a victim does not permit: no page begins there.
+const NO_PAGE: u64 = 1;
+
+impl Entry {
+    const NONE: Self = Self {
+        read: NO_PAGE,
+        write: NO_PAGE,
+        addend: 0,
+        page: 0,
+    };
+
+    fn is_for(&self, page: u64) -> bool {
+        self.read == page || self.write == page
+    }
+}
+
+impl Victims {
+    const NONE: Self = Self([Entry::NONE; VICTIMS]);
+
+    fn place(&mut self, page: u64) -> &mut Entry {
+        let n = page / PAGE;
+        &mut self.0[(n ^ (n / ENTRIES as u64)) as usize % VICTIMS]
+    }
+
+    /// Takes in an entry that was in place `at` of its table, if it is one.
+    fn take_in(&mut self, mut entry: Entry, at: usize) {
+        for tag in [&mut entry.read, &mut entry.write] {
+            if *tag == empty(at) {
+                *tag = NO_PAGE;
+            }
+        }
+        // `NO_PAGE` is less than any page but 0, with which nothing is lost.
+        let page = entry.read.max(entry.write) & !(PAGE - 1);
+        if entry.is_for(page) {
+            *self.place(page) = entry;
+        }
+    }
+
+    /// Gives back the entry of a page that can be written to if `write`, for place `at`.
+    fn give_back(&mut self, page: u64, write: bool, at: usize) -> Option<Entry> {
+        let place = self.place(page);
+        if (if write { place.write } else { place.read }) != page {
+            return None;
+        }
+        let mut entry = std::mem::replace(place, Entry::NONE);
+        for tag in [&mut entry.read, &mut entry.write] {
+            if *tag == NO_PAGE {
+                *tag = empty(at);
+            }
+        }
+        Some(entry)
+    }
+
+    /// The entry of a page is not valid any more.
+    fn drop_page(&mut self, page: u64) {
+        let place = self.place(page);
+        if place.is_for(page) {
+            *place = Entry::NONE;
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Space {
     id: SpaceId,
@@ -166,6 +235,7 @@ struct Space {
     /// Where entries came from mappings larger than a page.
     large: Large,
     data: Box<[Entry; ENTRIES]>,
+    victims: Victims,
     fetch: Box<[FetchEntry; FETCH_ENTRIES]>,
 }
 
@@ -178,12 +248,14 @@ impl Space {
             replaced: [0; REPLACED / 64],
             large: Large::default(),
             data: Box::new(EMPTY_DATA),
+            victims: Victims::NONE,
             fetch: Box::new(EMPTY_FETCH),
         }
     }
 
     fn flush(&mut self) {
         *self.data = EMPTY_DATA;
+        self.victims = Victims::NONE;
         *self.fetch = EMPTY_FETCH;
         self.large = Large::default();
     }
@@ -197,6 +269,7 @@ impl Space {
             if entry.read == page || entry.write == page {
                 self.data[data] = EMPTY_DATA[data];
             }
+            self.victims.drop_page(page);
             let (word, bit) = replaced_bit(va);
             if self.fetch[fetch].tag == page {
                 self.fetch[fetch] = EMPTY_FETCH[fetch];
@@ -207,6 +280,11 @@ impl Space {
         let mut dropped = self.replaced != [0; _];
         // Entries of a superpage stand for all of it. Empty ones may go, too.
         let covers = |tag: u64, page: u64| (tag ^ va) >> log_size_of(page) == 0;
+        for victim in &mut self.victims.0 {
+            if covers(victim.read, victim.page) || covers(victim.write, victim.page) {
+                *victim = Entry::NONE;
+            }
+        }
         for (entry, none) in self.data.iter_mut().zip(&EMPTY_DATA) {
             if covers(entry.read, entry.page) || covers(entry.write, entry.page) {
                 *entry = *none;
@@ -496,12 +574,28 @@ impl Tlb {
         }
         let (space, at) = (&mut self.current, index(m.va));
         space.large.note(m.va, m.log_size);
+        let before = space.data[at];
+        if !before.is_for(tag) {
+            space.victims.take_in(before, at);
+        }
+        space.victims.drop_page(tag);
         space.data[at] = Entry {
             read: if m.read { tag } else { empty(at) },
             write: if writable { tag } else { empty(at) },
             addend: (host as usize).wrapping_sub(tag as usize),
             page: gpa | u64::from(m.log_size),
         };
+    }
+
+    /// The guest-physical address of a load, or of a store if `write`, that an entry has
+    /// which made room for another; it takes its place again.
+    pub fn recall(&mut self, va: u64, write: bool) -> Option<u64> {
+        let (page, at) = (va & !(PAGE - 1), index(va));
+        let space = &mut self.current;
+        let entry = space.victims.give_back(page, write, at)?;
+        let before = std::mem::replace(&mut space.data[at], entry);
+        space.victims.take_in(before, at);
+        Some(gpa_of(entry.page) | va & (PAGE - 1))
     }
 
     /// A number for all that the current space's table for fetches has told: the same only
@@ -583,6 +677,11 @@ impl Tlb {
             for (at, entry) in space.data.iter_mut().enumerate() {
                 if entry.write != empty(at) && which(gpa_of(entry.page)) {
                     entry.write = empty(at);
+                }
+            }
+            for victim in &mut space.victims.0 {
+                if victim.write != NO_PAGE && which(gpa_of(victim.page)) {
+                    victim.write = NO_PAGE;
                 }
             }
         }
@@ -713,6 +812,32 @@ mod tests {
         }
         t.flush_spaces(|s| s.root == 39);
         assert_eq!(t.load(0x5000, Size::B1), None);
+    }
+
+    #[test]
+    fn pages_that_share_a_place_take_turns() {
+        let mut t = tlb();
+        let far = 0x5000 + ENTRIES as u64 * PAGE;
+        t.insert(map(0x5000, BASE, 12));
+        t.store(0x5000, Size::B1, 7).expect("mapped");
+        t.insert(map(far, BASE + PAGE, 12));
+        assert_eq!(t.load(0x5000, Size::B1), None);
+        assert_eq!(t.recall(0x5008, true), Some(BASE + 8));
+        assert_eq!(t.load(0x5000, Size::B1), Some(7));
+        assert_eq!(t.load(far, Size::B1), None);
+        // Rights are taken from those that made room, too, and so are the pages.
+        t.ram.clone().code().track(1);
+        t.drop_page_writes(BASE + PAGE, 0);
+        assert_eq!(t.recall(far, true), None);
+        assert_eq!(t.recall(far, false), Some(BASE + PAGE));
+        t.flush_page(0x5000, |_| true);
+        assert_eq!(t.recall(0x5000, false), None);
+        t.insert(map(0x5000, BASE, 12));
+        t.flush_spaces(|_| true);
+        assert_eq!(t.recall(far, false), None);
+        for va in [0, 1, 0x1000, u64::MAX] {
+            assert_eq!(t.recall(va, false), None, "none is for no page");
+        }
     }
 
     #[test]

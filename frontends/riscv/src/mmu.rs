@@ -126,6 +126,16 @@ impl Hart {
             len > 0 && va % PAGE + len <= PAGE,
             "accesses are split at pages"
         );
+        if access != Access::Fetch
+            && let Some(gpa) = self.tlb.recall(va, access == Access::Store)
+        {
+            return Ok(Translation {
+                gpa,
+                log_size: PAGE_BITS as u8,
+                read: access == Access::Load,
+                write: access == Access::Store,
+            });
+        }
         self.tlb_misses[access as usize] += 1;
         let privilege = match access {
             Access::Fetch => self.state.privilege,
