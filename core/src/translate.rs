@@ -7,7 +7,7 @@
 //! interpreter, which executes that instruction anew from a complete state.
 
 use crate::float::FloatLayout;
-use crate::guest::Guest;
+use crate::guest::{Guest, PageId};
 use crate::ops::{AmoOp, Helper, MemTy, Order, Size};
 
 /// Offsets in bytes from the vCPU's address.
@@ -186,7 +186,7 @@ pub trait Translate: Guest {
 
     /// The least stamp since code pages changed as of the last instruction fence: whatever
     /// page the table for fetches leads to has the content that it had at any stamp from
-    /// this on.
+    /// this on. Never 0, which is the stamp of no unit.
     fn code_since(&self) -> u64;
 
     /// The word in the table for fetches that stands for where the page of the program
@@ -196,9 +196,9 @@ pub trait Translate: Guest {
     /// Whether [`Guest::take_exit`] would give an exit.
     fn exits(&self) -> bool;
 
-    /// Whether no other vCPU can write unseen to pages that were read as code before
+    /// Whether no other vCPU can write unseen to a page that was read as code before
     /// ([`Guest::read_code_page`]).
-    fn code_settled(&self) -> bool;
+    fn code_settled(&self, page: PageId) -> bool;
 
     /// Does an access if all of it goes to RAM and nothing faults; otherwise changes
     /// nothing that the guest can see, and the interpreter is to execute the

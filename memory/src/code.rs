@@ -10,6 +10,7 @@
 //! compares the bytes themselves at each of its instruction fences.
 
 use isoform_core::{Attention, Requests};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use vm_memory::bitmap::{Bitmap, RefSlice, WithBitmapSlice};
@@ -122,9 +123,9 @@ impl<'a> WithBitmapSlice<'a> for CodePages {
 #[derive(Debug)]
 pub struct WriteEpoch {
     now: AtomicU64,
-    /// Held from the mark on a page to the request that follows: whoever finds a page
-    /// tracked also finds the number that it is waited for with.
-    tracking: Mutex<()>,
+    /// By page, the request that followed its mark. Held from the one to the other: whoever
+    /// finds a page tracked also finds the number that it is waited for with.
+    tracking: Mutex<HashMap<usize, u64>>,
     vcpus: Vec<(Arc<Attention>, AtomicU64)>,
 }
 
@@ -134,7 +135,7 @@ impl WriteEpoch {
         let vcpus = vcpus.into_iter().map(|a| (a, AtomicU64::new(0))).collect();
         Self {
             now: AtomicU64::new(0),
-            tracking: Mutex::new(()),
+            tracking: Mutex::default(),
             vcpus,
         }
     }
@@ -144,9 +145,14 @@ impl WriteEpoch {
     /// for [`WriteEpoch::settled`]. `me` drops its own write entries afterwards, then
     /// reads the content.
     pub fn track(&self, me: usize, code: &CodePages, page: usize) -> (u32, u64) {
-        let _order = self.tracking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = self.tracking.lock().unwrap_or_else(PoisonError::into_inner);
         let (version, first) = code.track(page);
-        (version, if first { self.request(me) } else { self.now() })
+        if first {
+            requests.insert(page, self.request(me));
+        }
+        // Whoever tracks a page does it here.
+        let epoch = requests.get(&page).copied();
+        (version, epoch.unwrap_or_else(|| self.now()))
     }
 
     fn request(&self, me: usize) -> u64 {
@@ -162,11 +168,6 @@ impl WriteEpoch {
     /// The latest request.
     fn now(&self) -> u64 {
         self.now.load(Ordering::SeqCst)
-    }
-
-    /// Whether all vCPUs but `me` have served the latest request.
-    pub fn is_settled(&self, me: usize) -> bool {
-        self.settled(me, self.now())
     }
 
     /// vCPU `me` drops its write entries for tracked pages by calling `drop`.

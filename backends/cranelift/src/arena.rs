@@ -108,7 +108,7 @@ struct Mapping {
 unsafe impl Send for Mapping {}
 #[expect(unsafe_code, reason = "a mapping is owned like a Vec")]
 // SAFETY: a shared reference leads to memory only where code is handed out, which one
-// thread does, and changed, by atomic stores.
+// thread at a time does (it has the arena to itself), and changed, by atomic stores.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {

@@ -65,10 +65,23 @@ struct Page<G: Guest> {
     units: Vec<Known<G>>,
 }
 
+/// What is to be expected of a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prospect {
+    /// There is one.
+    There,
+    /// One is on its way.
+    Awaited,
+    /// There will be none.
+    Never,
+    /// Nobody has asked for one.
+    Open,
+}
+
 /// What made a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tier {
-    /// The baseline compiler, which a vCPU is of a generation.
+    /// The baseline compiler, for a vCPU that may run code of this generation.
     Baseline(u64),
     /// Cranelift.
     Region,
@@ -111,10 +124,19 @@ struct Units<G: Guest> {
 }
 
 impl<G: Guest> Units<G> {
-    fn has_region(&self, key: Key<G>) -> bool {
+    fn prospect(&self, key: Key<G>) -> Prospect {
         let page = self.pages.get(&(key.0 & !(PAGE as u64 - 1)));
         let mut known = page.into_iter().flat_map(|page| &page.units);
-        known.any(|known| known.key == key && known.is_region)
+        if known.any(|known| known.key == key && known.is_region) {
+            return Prospect::There;
+        }
+        if self.refused.contains(&key) {
+            return Prospect::Never;
+        }
+        match self.awaited.contains(&key) {
+            true => Prospect::Awaited,
+            false => Prospect::Open,
+        }
     }
 
     /// Forgets units of a page; their code stays for whoever is in it.
@@ -286,12 +308,13 @@ impl<G: Guest> CodeCache<G> {
     /// will be.
     pub(crate) fn await_region(&self, key: Key<G>) -> bool {
         let units = &mut *self.lock();
-        !units.has_region(key) && !units.refused.contains(&key) && units.awaited.insert(key)
+        let may_come = units.prospect(key) == Prospect::Open;
+        may_come && units.awaited.insert(key)
     }
 
-    /// Whether there is a region.
-    pub(crate) fn has_region(&self, key: Key<G>) -> bool {
-        self.lock().has_region(key)
+    /// What is to be expected of a region.
+    pub(crate) fn prospect(&self, key: Key<G>) -> Prospect {
+        self.lock().prospect(key)
     }
 
     /// A unit will not come.
@@ -349,15 +372,15 @@ impl<G: Guest> CodeCache<G> {
     }
 
     /// Makes a unit known, unless its page has changed since. One of the baseline compiler's
-    /// is not where there is another, or the arena has been emptied.
-    pub(crate) fn publish(&self, job: Job<G>, unit: Unit, tier: Tier) {
+    /// is not where there is another, or the arena has been emptied. Whether it now is.
+    pub(crate) fn publish(&self, job: Job<G>, unit: Unit, tier: Tier) -> bool {
         let units = &mut *self.lock();
         match tier {
             Tier::Region => _ = units.awaited.remove(&job.key),
             Tier::Baseline(generation) => {
                 let gone = self.generation.load(Ordering::SeqCst) != generation;
                 if gone || units.by_key.contains_key(&job.key) {
-                    return;
+                    return false;
                 }
             }
         }
@@ -371,16 +394,17 @@ impl<G: Guest> CodeCache<G> {
         if page.bytes.get(extent.0..extent.1) != job.bytes.get(extent.0..extent.1) {
             // Whoever waited for it may ask again.
             self.announce(job.key.0);
-            return;
+            return false;
         }
         let (gpa, mode) = job.key;
+        // It may jump to itself.
+        units.by_key.insert(job.key, unit.code);
         for link in &unit.links {
             let target = (gpa & !(PAGE as u64 - 1) | u64::from(link.to), mode);
             if let Some(code) = units.by_key.get(&target) {
                 link.lead_to(&self.arena, *code);
             }
         }
-        units.by_key.insert(job.key, unit.code);
         self.announce(gpa);
         page.lead(job.key, &self.arena, unit.code);
         page.units.retain(|known| known.key != job.key);
@@ -391,6 +415,7 @@ impl<G: Guest> CodeCache<G> {
             shares: job.region.shares,
             unit,
         });
+        true
     }
 }
 

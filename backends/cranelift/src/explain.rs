@@ -62,7 +62,7 @@ pub enum Unit {
 pub enum Explained {
     /// It stays interpreted, and why.
     Interpreted(String),
-    /// It is translated.
+    /// It is translated, to a region or a block.
     Region(Box<Explanation>),
 }
 
@@ -165,6 +165,10 @@ pub fn explain<G: Translate>(
     };
     match unit {
         Unit::Region => compile(guest, &region, processor, &mut explanation)?,
+        Unit::Block if !processor.target()?.features().baseline => {
+            let why = "the baseline compiler makes no code for this host";
+            return Ok(Explained::Interpreted(why.into()));
+        }
         Unit::Block if !compile_block(guest, &region, &mut explanation) => {
             let why = "an instruction needs more registers than there are";
             return Ok(Explained::Interpreted(why.into()));
@@ -174,7 +178,7 @@ pub fn explain<G: Translate>(
     Ok(Explained::Region(Box::new(explanation)))
 }
 
-/// Why the code that begins there is no region.
+/// Why the code that begins there is neither a region nor a block.
 fn reason<G: Translate>(guest: &G, bytes: &[u8; PAGE], entry: u64) -> String {
     let at = bytes.get(entry as usize..).unwrap_or_default();
     let why = match guest.decode(at) {

@@ -3,11 +3,11 @@
 
 use crate::baseline;
 use crate::call;
-use crate::code::{Found, Job, Key, PAGE};
+use crate::code::{Found, Job, Key, PAGE, Prospect};
 use crate::exits::{Exits, Left};
 use crate::jumps::{Entry, Jumps};
 use crate::region::{self, Region};
-use crate::translator::{Shared, Translator};
+use crate::translator::{Block, Shared, Translator};
 use crate::warmth::Places;
 use isoform_core::attention::MOST_LEFT;
 use isoform_core::{Cold, Exit, PageId, Scratch, Translate};
@@ -32,6 +32,9 @@ const EARLY: u32 = 500;
 /// How often accesses of a unit cross pages before it is made anew without looks that they
 /// share: each time takes about as long as a hundred instructions interpreted.
 const CROSSINGS: u32 = 1_000;
+/// Instructions interpreted in a page that is not settled before it is compared once more: the
+/// other vCPUs have time to come to where they say so.
+const UNSETTLED: u64 = 5_000;
 /// Units of which that is counted, at most.
 const MOST_CROSSING: usize = 4_096;
 
@@ -71,6 +74,9 @@ pub struct Jit<G: Translate, C> {
     handed_back: u64,
     /// How often units were left where accesses crossed pages.
     crossings: HashMap<Key<G>, u32>,
+    /// A page that another vCPU may still write to unseen, and how many instructions are
+    /// interpreted there before it is looked at again.
+    unsettled: (u64, u64),
     bytes: Box<[u8; PAGE]>,
     counts: Counts,
 }
@@ -101,6 +107,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             patient: false,
             handed_back: 0,
             crossings: HashMap::new(),
+            unsettled: (0, 0),
             bytes: Box::new([0; PAGE]),
             counts: Counts::default(),
         }
@@ -124,8 +131,8 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         }
     }
 
-    /// Makes blocks of all code before it is executed, and regions of none: the baseline
-    /// compiler alone. For tests and comparisons.
+    /// Makes blocks of all code before it is executed, and no regions before two thousand
+    /// million entries of one: the baseline compiler alone. For tests and comparisons.
     pub fn baseline(self) -> Self {
         self.hurried(i32::MAX)
     }
@@ -174,7 +181,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         *guest.scratch() = Scratch {
             attention,
             jumps: self.jumps.address(),
-            counts: self.counts_left.as_ptr() as usize,
+            counts: self.counts_left.as_mut_ptr() as usize,
             functions: call::functions::<G>(),
             ..Scratch::default()
         };
@@ -233,6 +240,11 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             entry.code = code;
             return self.execute(guest, entry, left);
         }
+        if self.unsettled.0 == page.gpa && self.unsettled.1 > 0 {
+            let done = self.interpret(guest, left.min(self.unsettled.1));
+            self.unsettled.1 -= done;
+            return done;
+        }
         let key = (page.gpa | (pc % PAGE as u64), guest.mode());
         let published = self.translator.shared().code.published(page.gpa);
         if let Some(awaited) = self.places.is_known(key, published) {
@@ -249,6 +261,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
                 let (page, settled) = self.read_page(guest, page);
                 let code = &self.translator.shared().code;
                 code.revalidate(page, settled, &self.bytes);
+                self.unsettled = (page.gpa, if settled { 0 } else { UNSETTLED });
                 self.interpret(guest, left)
             }
             Found::Awaited | Found::Nothing => {
@@ -269,8 +282,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         limit: u64,
         awaited: bool,
     ) -> u64 {
-        let tepid = self.places.is_tepid(key, self.tepid);
-        if tepid && self.make_block(guest, page, key) {
+        if self.places.is_tepid(key, self.tepid) && self.make_block(guest, page, key) {
             // It is looked for once more.
             return 0;
         }
@@ -303,7 +315,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     /// all the while, stays the same.
     fn read_page(&mut self, guest: &mut G, page: PageId) -> (PageId, bool) {
         let tracked = guest.read_code_page(page, &mut self.bytes);
-        let settled = guest.code_settled();
+        let settled = guest.code_settled(page);
         let version = guest.read_code_page(page, &mut self.bytes);
         (PageId { version, ..page }, settled && version == tracked)
     }
@@ -336,12 +348,21 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     /// Makes a block of a place; false where none can be made.
     fn make_block(&mut self, guest: &mut G, page: PageId, key: Key<G>) -> bool {
         let shared = self.translator.shared().clone();
-        if !shared.has_baseline || !shared.has_room() {
-            return false;
-        }
-        let job = self.job(guest, page, key, baseline::find);
-        let Some(count) = job.and_then(|job| shared.make_block(job, self.generation)) else {
-            return false;
+        let job = match shared.has_baseline && shared.has_room() {
+            true => self.job(guest, page, key, baseline::find),
+            false => None,
+        };
+        let made = match job {
+            Some(job) => shared.make_block(job, self.generation),
+            None => Block::Never,
+        };
+        let count = match made {
+            Block::Counted(count) => count,
+            Block::NotNow => return false,
+            Block::Never => {
+                self.places.note_plain(key);
+                return false;
+            }
         };
         self.counts_left[count] = match shared.has_kept.load(Ordering::Relaxed) {
             true => self.hot.min(EARLY_HOT),
@@ -360,14 +381,17 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         };
         let pc = guest.pc();
         let key = (page.gpa | (pc % PAGE as u64), guest.mode());
-        // Where there is one already, this vCPU is to find it.
-        self.jumps.forget(pc);
-        if self.translator.shared().code.has_region(key) {
-            return;
+        match self.translator.shared().code.prospect(key) {
+            // This vCPU is to find it.
+            Prospect::There => self.jumps.forget(pc),
+            Prospect::Awaited => self.translator.hurry(key),
+            Prospect::Never => {}
+            Prospect::Open => {
+                let has_kept = self.translator.shared().has_kept.load(Ordering::Relaxed);
+                let only_kept = has_kept && self.places.tries_kept(key);
+                self.ask(guest, page, key, only_kept);
+            }
         }
-        let has_kept = self.translator.shared().has_kept.load(Ordering::Relaxed);
-        let only_kept = has_kept && self.places.tries_kept(key);
-        self.ask(guest, page, key, only_kept);
     }
 
     /// Asks for a region; false where nothing is to be translated.

@@ -1,8 +1,7 @@
 //! A machine's translator: the shared code, and the thread that makes it.
 
 use crate::baseline;
-use crate::code::Tier;
-use crate::code::{CodeCache, Job, Key};
+use crate::code::{CodeCache, Job, Key, Tier};
 use crate::compile::Compiler;
 use crate::linker::{Linker, Refused, Unit};
 use crate::object::Object;
@@ -108,6 +107,17 @@ pub(crate) struct Shared<G: Translate> {
     counters: Counters,
 }
 
+/// What became of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// It was made; the place of its count.
+    Counted(usize),
+    /// There was no way to put it anywhere at once.
+    NotNow,
+    /// The baseline compiler makes none of this.
+    Never,
+}
+
 impl<G: Translate> Shared<G> {
     fn linker(&self) -> MutexGuard<'_, Linker> {
         self.linker.lock().unwrap_or_else(PoisonError::into_inner)
@@ -126,32 +136,39 @@ impl<G: Translate> Shared<G> {
     }
 
     /// Makes a block for a vCPU that may run code of `generation`, on its own thread: at
-    /// once, or not at all. Gives the place of its count.
-    pub(crate) fn make_block(&self, job: Job<G>, generation: u64) -> Option<usize> {
+    /// once, or not at all.
+    pub(crate) fn make_block(&self, job: Job<G>, generation: u64) -> Block {
         let gpa = job.key.0;
         let made = catch_unwind(AssertUnwindSafe(|| self.try_block(job, generation)));
         // The panic's own message has been printed.
         made.unwrap_or_else(|_| {
-            log::error!("the baseline compiler failed at {gpa:#x}: it stays interpreted");
-            None
+            log::error!("the baseline compiler failed at {gpa:#x}: it makes no block of that");
+            Block::Never
         })
     }
 
-    fn try_block(&self, job: Job<G>, generation: u64) -> Option<usize> {
+    fn try_block(&self, job: Job<G>, generation: u64) -> Block {
         let start = Instant::now();
         let counters = &self.counters;
         let count = counters.blocks.load(Ordering::Relaxed) as usize % baseline::COUNTS;
-        let (object, _) = baseline::compile::<G>(&job.region, job.key.1, count)?;
-        let placed = match self.linker.try_lock() {
-            Ok(mut linker) => linker.place(object),
-            Err(TryLockError::Poisoned(e)) => e.into_inner().place(object),
-            Err(TryLockError::WouldBlock) => return None,
+        let Some((object, _)) = baseline::compile::<G>(&job.region, job.key.1, count) else {
+            return Block::Never;
         };
-        let unit = placed.ok()?;
+        let linker = match self.linker.try_lock() {
+            Ok(linker) => linker,
+            Err(TryLockError::Poisoned(e)) => e.into_inner(),
+            Err(TryLockError::WouldBlock) => return Block::NotNow,
+        };
+        // In a full arena there is room once a region has been asked for.
+        let Ok(unit) = self.place(linker, object) else {
+            return Block::NotNow;
+        };
         let instructions = job.region.instructions() as u64;
         let tier = Tier::Baseline(generation);
         self.tell(&job, &unit, tier);
-        self.code.publish(job, unit, tier);
+        if !self.code.publish(job, unit, tier) {
+            return Block::NotNow;
+        }
         let taken = start.elapsed().as_nanos() as u64;
         for (counter, more) in [
             (&counters.blocks, 1),
@@ -160,7 +177,14 @@ impl<G: Translate> Shared<G> {
         ] {
             counter.fetch_add(more, Ordering::Relaxed);
         }
-        Some(count)
+        Block::Counted(count)
+    }
+
+    fn place(&self, mut linker: MutexGuard<'_, Linker>, object: Object) -> Result<Unit, Refused> {
+        let placed = linker.place(object);
+        let used = linker.used() as u64;
+        self.counters.bytes.store(used, Ordering::Relaxed);
+        placed
     }
 
     /// Whether copies of more pages may be kept.
@@ -172,7 +196,7 @@ impl<G: Translate> Shared<G> {
 /// The translator of one machine.
 pub struct Translator<G: Translate> {
     shared: Arc<Shared<G>>,
-    /// Owns the compiler, and with it the memory of all code.
+    /// Owns the compiler.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -237,7 +261,8 @@ impl<G: Translate> Translator<G> {
         }
     }
 
-    /// Has somebody told of each unit that is made from now on; only the first who asks.
+    /// Has somebody told of each unit that is made from now on; only the first who asks. Of
+    /// blocks on the vCPU's thread, which waits for `watch`.
     pub fn watch(&self, watch: impl Fn(Made<G>) + Send + Sync + 'static) {
         // Whoever came first stays.
         let _ = self.shared.watch.set(Box::new(watch));
@@ -315,8 +340,6 @@ impl<'a, G: Translate> Worker<'a, G> {
             let taken = worked().saturating_sub(start).as_nanos() as u64;
             let counters = &self.shared.counters;
             counters.nanoseconds.fetch_add(taken, Ordering::Relaxed);
-            let used = self.shared.linker().used() as u64;
-            counters.bytes.store(used, Ordering::Relaxed);
         }
         if let Some(mut store) = self.store {
             store.save();
@@ -332,7 +355,10 @@ impl<'a, G: Translate> Worker<'a, G> {
         let done = catch_unwind(AssertUnwindSafe(|| self.translate(job)));
         if done.is_err() {
             // The panic's own message has been printed.
-            log::error!("the compiler failed at {:#x}: it stays interpreted", key.0);
+            log::error!(
+                "the compiler failed at {:#x}: it makes no region of that",
+                key.0
+            );
             self.compiler.recover();
             self.shared.code.refuse(key);
         }
@@ -348,7 +374,7 @@ impl<'a, G: Translate> Worker<'a, G> {
         match made {
             Ok(Outcome::Unit(unit, kept)) => {
                 self.shared.tell(&job, &unit, Tier::Region);
-                code.publish(job, unit, Tier::Region);
+                let _ = code.publish(job, unit, Tier::Region);
                 counters.units.fetch_add(1, Ordering::Relaxed);
                 counters.kept.fetch_add(kept.into(), Ordering::Relaxed);
                 counters
@@ -362,11 +388,14 @@ impl<'a, G: Translate> Worker<'a, G> {
                 let mut linker = self.shared.linker();
                 code.begin_generation();
                 linker.rewind();
+                counters
+                    .bytes
+                    .store(linker.used() as u64, Ordering::Relaxed);
                 counters.generations.fetch_add(1, Ordering::Relaxed);
             }
             Err(Refused::Unsupported(reason)) => {
                 code.refuse(job.key);
-                log::warn!("a region stays interpreted: {reason}");
+                log::warn!("a region is not compiled: {reason}");
             }
         }
     }
@@ -378,7 +407,7 @@ impl<'a, G: Translate> Worker<'a, G> {
             return Ok(Outcome::Unit(self.place(object)?, false));
         };
         let digest = store::digest::<G>(&job.region, mode);
-        let place = |object| self.shared.linker().place(object);
+        let place = |object| self.shared.place(self.shared.linker(), object);
         match store.find(&digest).map(place) {
             Some(Ok(unit)) => return Ok(Outcome::Unit(unit, true)),
             Some(Err(Refused::Full)) => return Err(Refused::Full),
@@ -394,7 +423,7 @@ impl<'a, G: Translate> Worker<'a, G> {
     }
 
     fn place(&self, object: Object) -> Result<Unit, Refused> {
-        self.shared.linker().place(object)
+        self.shared.place(self.shared.linker(), object)
     }
 }
 

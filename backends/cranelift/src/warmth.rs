@@ -21,7 +21,7 @@ struct Place<G: Guest> {
     awaited: bool,
     /// Whether code kept from another run was asked for.
     tried: bool,
-    /// The baseline compiler made nothing of it.
+    /// The baseline compiler makes nothing of it.
     plain: bool,
 }
 
@@ -81,12 +81,15 @@ impl<G: Guest> Places<G> {
         (place.asked, place.awaited, place.plain) = (published as u32, awaited, false);
     }
 
-    /// Whether it is time for the baseline compiler, which is asked once.
+    /// Whether it is time for the baseline compiler.
     pub(crate) fn is_tepid(&mut self, key: Key<G>, tepid: u32) -> bool {
         let place = self.place(key);
-        let is_tepid = place.warmth >= tepid && !place.plain;
-        place.plain |= is_tepid;
-        is_tepid
+        place.warmth >= tepid && !place.plain
+    }
+
+    /// The baseline compiler makes nothing of it.
+    pub(crate) fn note_plain(&mut self, key: Key<G>) {
+        self.place(key).plain = true;
     }
 
     /// Whether code kept from another run is to be asked for, which is done once.

@@ -7,8 +7,8 @@ use crate::mmu::Access;
 use crate::state::{Reservation, State};
 use isoform_core::translate::STAMP_MODE_BITS;
 use isoform_core::{
-    FetchLayout, FloatLayout, Guest, Helper, Layout, MemOp, ReservationLayout, Rounding, Scratch,
-    TlbLayout, Translate,
+    FetchLayout, FloatLayout, Guest, Helper, Layout, MemOp, PageId, ReservationLayout, Rounding,
+    Scratch, TlbLayout, Translate,
 };
 use isoform_memory::Tlb;
 use std::mem::offset_of;
@@ -78,7 +78,7 @@ impl Translate for Hart {
     }
 
     fn code_since(&self) -> u64 {
-        self.code_since
+        self.code_since.max(1)
     }
 
     fn fetch_word(&self) -> Option<u64> {
@@ -89,8 +89,9 @@ impl Translate for Hart {
         self.exit.is_some()
     }
 
-    fn code_settled(&self) -> bool {
-        self.epoch.is_settled(self.id)
+    fn code_settled(&self, page: PageId) -> bool {
+        let since = self.unsettled.get(&page.gpa);
+        since.is_none_or(|since| self.epoch.settled(self.id, *since))
     }
 
     fn access_ram(&mut self, op: MemOp, addr: u64, a: u64, b: u64) -> Option<u64> {

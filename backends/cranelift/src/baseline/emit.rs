@@ -232,10 +232,19 @@ impl<G: Translate> Block<G> {
     }
 
     /// The address of an offset in the page, or beyond it.
-    pub(super) fn address(&self, at: u64) -> Val {
-        match at.wrapping_sub(self.entry) as i32 {
-            0 => Val::Is(Operand::Reg(PC)),
-            distance => Val::Sum(PC, distance),
+    pub(super) fn address(&mut self, at: u64) -> Val {
+        let distance = at.wrapping_sub(self.entry) as i64;
+        match i32::try_from(distance) {
+            Ok(0) => Val::Is(Operand::Reg(PC)),
+            Ok(distance) => Val::Sum(PC, distance),
+            // From behind a jump back it may be a little more than 2 GiB.
+            Err(_) => {
+                let to = self.take();
+                self.asm.constant(to, distance as u64);
+                let pc = Operand::Reg(PC);
+                self.asm.alu(Alu::Add, Width::W64, to, to, pc);
+                Val::Is(Operand::Reg(to))
+            }
         }
     }
 

@@ -1,16 +1,11 @@
 //! The vocabulary of semantics, on values in host registers.
 
 use super::emit::{Block, Val};
-use crate::host::assembler::{Alu, Count, Gpr, Operand, Place, Shift};
+use crate::host::assembler::{Alu, Count, Gpr, Operand, Place, Shift, short};
 use crate::scan::{Flow, ends};
 use isoform_core::{AmoOp, Cond, FReg, Guest, Helper, MemOp, MemTy, Ops, Order, Reg, Size};
 use isoform_core::{Translate, Width};
 use std::convert::Infallible;
-
-/// A constant that an address can have beside a register.
-fn short(value: u64) -> Option<i32> {
-    i32::try_from(value as i64).ok()
-}
 
 impl<G: Translate> Block<G> {
     /// What an operation reads that looks at so many bits.

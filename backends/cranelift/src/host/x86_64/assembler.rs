@@ -203,8 +203,8 @@ macro_rules! by_condition {
     };
 }
 
-/// The constant as the processor extends it by itself.
-fn short(value: u64) -> Option<i32> {
+/// The constant as instructions and addresses can have it, extended by the processor.
+pub(crate) fn short(value: u64) -> Option<i32> {
     i32::try_from(value as i64).ok()
 }
 
