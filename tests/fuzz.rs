@@ -56,6 +56,11 @@ fn devices() {
 }
 
 #[test]
+fn forms() {
+    target("forms");
+}
+
+#[test]
 fn kept() {
     target("kept");
 }

@@ -8,11 +8,13 @@
 //! * [`devices`]: register accesses, queues in memory and saved states, on a whole
 //!   board.
 //! * [`code`]: decoder, disassembler and interpreter on any bytes.
+//! * [`forms`]: any program, interpreted and in both translated forms, compared.
 //! * [`kept`]: files of translated code kept between runs.
 
 pub mod archive;
 pub mod code;
 pub mod devices;
+pub mod forms;
 pub mod hart;
 pub mod input;
 pub mod kept;
@@ -31,5 +33,6 @@ pub const TARGETS: &[Target] = &[
     ("hart", hart::run),
     ("devices", devices::run),
     ("code", code::run),
+    ("forms", forms::run),
     ("kept", kept::run),
 ];
