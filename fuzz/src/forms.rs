@@ -2,8 +2,8 @@
 //! regions of Cranelift's. What comes of it is the same. Skipped where the host has no
 //! translator.
 
-use isoform_core::attention::CALM;
 use isoform_core::Exit;
+use isoform_core::attention::CALM;
 use isoform_cranelift::{Jit, Translator};
 use isoform_interp::Interp;
 use isoform_memory::{Bus, Ram};
@@ -19,10 +19,21 @@ const SIZE: u64 = 1 << 18;
 /// Two pages of code, which nobody can write to: stores that no fence follows may be seen
 /// later in one form than in the other.
 const CODE: u64 = 2 << 12;
-/// Where traps go: behind the instruction.
-const HANDLER: u64 = BASE + CODE - 32;
-/// csrr x31, mepc; addi x31, x31, 4; csrw mepc, x31; mret
-const HANDLER_CODE: [u32; 4] = [0x3410_2ff3, 0x004f_8f93, 0x341f_9073, 0x3020_0073];
+/// Where traps go: behind the instruction, or somewhere in the code where that lies outside.
+const HANDLER: u64 = BASE + CODE - 64;
+/// csrr x31, mepc; addi x31, x31, 4; slli x31, x31, 51; srli x31, x31, 51; li x30, 1; slli
+/// x30, x30, 31; add x31, x31, x30; csrw mepc, x31; mret
+const HANDLER_CODE: [u32; 9] = [
+    0x3410_2ff3,
+    0x004f_8f93,
+    0x033f_9f93,
+    0x033f_df93,
+    0x0010_0f13,
+    0x01ff_1f13,
+    0x01ef_8fb3,
+    0x341f_9073,
+    0x3020_0073,
+];
 const CACHE: usize = 1 << 20;
 /// Pieces that the forms run in, from one comparison to the next.
 const PIECES: usize = 12;
@@ -57,11 +68,12 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Instructions of the decode table's, and some bits that are none.
+/// Instructions of the decode table's, and some bits that are none; over and over, so that
+/// no way leads out of them.
 fn program(input: &mut Input<'_>) -> Vec<u8> {
     let ext = Cpu::default().ext;
     let mut code = Vec::new();
-    while !input.is_empty() && code.len() < (HANDLER - BASE) as usize - 4 {
+    while !input.is_empty() {
         let (kind, choice) = (input.byte(), input.word());
         let r = &mut Random(choice);
         let encoding = match kind {
@@ -78,7 +90,8 @@ fn program(input: &mut Input<'_>) -> Vec<u8> {
             encoding.write(&mut code);
         }
     }
-    code
+    let room = (HANDLER - BASE) as usize;
+    code.iter().copied().cycle().take(room).collect()
 }
 
 /// A hart in M mode at the start of the code. Many registers lead to memory.
