@@ -10,10 +10,14 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/codegen/golden.txt")
 }
 
-/// What a pattern's instructions come to.
-fn counted(words: &str) -> String {
+/// What a pattern's instructions come to: as a block, where its name begins so.
+fn counted(name: &str, words: &str) -> String {
     let code = Code::of_words(words.split_whitespace()).expect("instructions");
-    let region = match explain(&code, Unit::Region, Processor::Common).expect("a translator") {
+    let unit = match name.starts_with("block_") {
+        true => Unit::Block,
+        false => Unit::Region,
+    };
+    let region = match explain(&code, unit, Processor::Common).expect("a translator") {
         Explained::Region(region) => region,
         Explained::Interpreted(why) => return format!("interpreted: {why}"),
     };
@@ -32,8 +36,8 @@ fn renewed(text: &str) -> String {
     for line in text.lines() {
         match line.strip_prefix('=') {
             Some(_) => {
-                let (_, words) = pattern.split_once(' ').expect("a name and instructions");
-                lines.push(format!("= {}", counted(words)));
+                let (name, words) = pattern.split_once(' ').expect("a name and instructions");
+                lines.push(format!("= {}", counted(name, words)));
             }
             None => {
                 pattern = line;
