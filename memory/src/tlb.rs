@@ -223,19 +223,54 @@ impl Victims {
     }
 }
 
+/// A set of pages that may hold more than was put in. Behind a pointer: spaces are
+/// exchanged at each trap.
+#[derive(Debug, Default)]
+struct Pages(Box<[u64; Pages::BITS / 64]>);
+
+impl Pages {
+    const BITS: usize = 1 << 10;
+
+    fn bit(address: u64) -> (usize, u64) {
+        // Those that share an entry of a table differ above.
+        let page = address / PAGE;
+        let n = (page ^ (page / ENTRIES as u64)) as usize % Self::BITS;
+        (n / 64, 1 << (n % 64))
+    }
+
+    fn add(&mut self, address: u64) {
+        let (word, bit) = Self::bit(address);
+        self.0[word] |= bit;
+    }
+
+    fn may_hold(&self, address: u64) -> bool {
+        let (word, bit) = Self::bit(address);
+        self.0[word] & bit != 0
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    fn clear(&mut self) {
+        self.0.fill(0);
+    }
+}
+
 #[derive(Debug)]
 struct Space {
     id: SpaceId,
     used: u64,
     /// See [`Tlb::epoch`].
     epoch: u64,
-    /// Virtual pages whose entries for fetches made room for others in this epoch, by their
-    /// low bits.
-    replaced: [u64; REPLACED / 64],
+    /// Virtual pages whose entries for fetches made room for others in this epoch.
+    replaced: Pages,
+    /// Guest-physical pages that entries may give write permission to.
+    written: Pages,
     /// Where entries came from mappings larger than a page.
     large: Large,
     data: Box<[Entry; ENTRIES]>,
-    victims: Victims,
+    victims: Box<Victims>,
     fetch: Box<[FetchEntry; FETCH_ENTRIES]>,
 }
 
@@ -245,17 +280,19 @@ impl Space {
             id,
             used: 0,
             epoch: 0,
-            replaced: [0; REPLACED / 64],
+            replaced: Pages::default(),
+            written: Pages::default(),
             large: Large::default(),
             data: Box::new(EMPTY_DATA),
-            victims: Victims::NONE,
+            victims: Box::new(Victims::NONE),
             fetch: Box::new(EMPTY_FETCH),
         }
     }
 
     fn flush(&mut self) {
         *self.data = EMPTY_DATA;
-        self.victims = Victims::NONE;
+        *self.victims = Victims::NONE;
+        self.written.clear();
         *self.fetch = EMPTY_FETCH;
         self.large = Large::default();
     }
@@ -270,14 +307,13 @@ impl Space {
                 self.data[data] = EMPTY_DATA[data];
             }
             self.victims.drop_page(page);
-            let (word, bit) = replaced_bit(va);
             if self.fetch[fetch].tag == page {
                 self.fetch[fetch] = EMPTY_FETCH[fetch];
                 return true;
             }
-            return self.replaced[word] & bit != 0;
+            return self.replaced.may_hold(va);
         }
-        let mut dropped = self.replaced != [0; _];
+        let mut dropped = !self.replaced.is_empty();
         // Entries of a superpage stand for all of it. Empty ones may go, too.
         let covers = |tag: u64, page: u64| (tag ^ va) >> log_size_of(page) == 0;
         for victim in &mut self.victims.0 {
@@ -299,28 +335,29 @@ impl Space {
         dropped
     }
 
+    fn drop_writes(&mut self, which: impl Fn(u64) -> bool) {
+        for (at, entry) in self.data.iter_mut().enumerate() {
+            if entry.write != empty(at) && which(gpa_of(entry.page)) {
+                entry.write = empty(at);
+            }
+        }
+        for victim in &mut self.victims.0 {
+            if victim.write != NO_PAGE && which(gpa_of(victim.page)) {
+                victim.write = NO_PAGE;
+            }
+        }
+    }
+
     fn insert_fetch(&mut self, va: u64, page: u64) {
         let entry = &mut self.fetch[fetch_index(va)];
         if entry.tag != EMPTY_FETCH[fetch_index(va)].tag {
-            let (word, bit) = replaced_bit(entry.tag);
-            self.replaced[word] |= bit;
+            self.replaced.add(entry.tag);
         }
         *entry = FetchEntry {
             tag: va & !(PAGE - 1),
             page,
         };
     }
-}
-
-/// Bits that tell virtual pages apart whose entries for fetches were replaced.
-const REPLACED: usize = 1 << 10;
-
-/// A virtual page's word and bit among [`REPLACED`].
-fn replaced_bit(va: u64) -> (usize, u64) {
-    // Those that share an entry of the table differ above.
-    let page = va / PAGE;
-    let n = (page ^ (page / FETCH_ENTRIES as u64)) as usize % REPLACED;
-    (n / 64, 1 << (n % 64))
 }
 
 #[inline(always)]
@@ -351,9 +388,6 @@ pub struct Tlb {
     clock: u64,
     /// The latest of all epochs.
     epochs: u64,
-    /// A bit per guest-physical page, by its low bits: no entry gives write permission
-    /// to pages whose bit is clear.
-    written: Box<[u64; WRITTEN / 64]>,
     /// Pages that no entry gives write permission to while they are of this version.
     dropped: Box<[(u64, u32); DROPPED]>,
 }
@@ -361,20 +395,11 @@ pub struct Tlb {
 /// Places of [`Tlb::dropped`].
 const DROPPED: usize = 1 << 10;
 
-/// Bits that tell pages apart which entries may give write permission to.
-const WRITTEN: usize = 1 << 16;
-
-/// A page's word and bit among [`WRITTEN`].
-fn written_bit(gpa: u64) -> (usize, u64) {
-    let n = (gpa / PAGE) as usize % WRITTEN;
-    (n / 64, 1 << (n % 64))
-}
-
 /// Begins another epoch in a space.
 fn begin(space: &mut Space, epochs: &mut u64) {
     *epochs += 1;
     space.epoch = *epochs;
-    space.replaced = [0; _];
+    space.replaced.clear();
 }
 
 impl Tlb {
@@ -386,7 +411,6 @@ impl Tlb {
             kept: Vec::new(),
             clock: 0,
             epochs: 0,
-            written: Box::new([0; WRITTEN / 64]),
             dropped: Box::new([(u64::MAX, 0); DROPPED]),
         }
     }
@@ -568,11 +592,10 @@ impl Tlb {
         };
         let tag = m.va & !(PAGE - 1);
         let writable = m.write && !self.ram.code().is_tracked(page);
-        if writable {
-            let (word, bit) = written_bit(gpa);
-            self.written[word] |= bit;
-        }
         let (space, at) = (&mut self.current, index(m.va));
+        if writable {
+            space.written.add(gpa);
+        }
         space.large.note(m.va, m.log_size);
         let before = space.data[at];
         if !before.is_for(tag) {
@@ -613,7 +636,6 @@ impl Tlb {
 
     /// Drops everything.
     pub fn flush_all(&mut self) {
-        self.written.fill(0);
         self.flush_spaces(|_| true);
     }
 
@@ -643,19 +665,14 @@ impl Tlb {
         act(&mut self.current, epochs);
     }
 
-    fn spaces(&mut self) -> impl Iterator<Item = &mut Space> {
-        self.kept
-            .iter_mut()
-            .chain(std::iter::once(&mut self.current))
-    }
-
     /// Drops write permission for pages that hold decoded code.
     pub fn drop_code_writes(&mut self) {
         let ram = self.ram.clone();
-        self.drop_writes(|gpa| {
-            ram.page_index(gpa)
-                .is_some_and(|p| ram.code().is_tracked(p))
-        });
+        let is_code = |gpa| {
+            let page = ram.page_index(gpa);
+            page.is_some_and(|page| ram.code().is_tracked(page))
+        };
+        self.each_space(|space, _| space.drop_writes(is_code));
     }
 
     /// Drops write permission for one guest-physical page, which is tracked as code and of
@@ -666,25 +683,11 @@ impl Tlb {
         if std::mem::replace(dropped, (page, version)) == (page, version) {
             return;
         }
-        let (word, bit) = written_bit(gpa);
-        if self.written[word] & bit != 0 {
-            self.drop_writes(|entry| entry == page);
-        }
-    }
-
-    fn drop_writes(&mut self, which: impl Fn(u64) -> bool) {
-        for space in self.spaces() {
-            for (at, entry) in space.data.iter_mut().enumerate() {
-                if entry.write != empty(at) && which(gpa_of(entry.page)) {
-                    entry.write = empty(at);
-                }
+        self.each_space(|space, _| {
+            if space.written.may_hold(page) {
+                space.drop_writes(|entry| entry == page);
             }
-            for victim in &mut space.victims.0 {
-                if victim.write != NO_PAGE && which(gpa_of(victim.page)) {
-                    victim.write = NO_PAGE;
-                }
-            }
-        }
+        });
     }
 }
 
