@@ -140,21 +140,24 @@ fn translation(text: &mut String, done: TranslatorStats, cache: usize) {
     let _ = writeln!(
         text,
         "translator: {} regions ({} kept from before) of {} instructions in {:.3} s, {} of {} KiB \
-         of code, cache emptied {} times",
+         of code, {:.0} bytes an instruction, cache emptied {} times",
         done.units,
         done.kept,
         done.instructions,
         Duration::from_nanos(done.nanoseconds).as_secs_f64(),
         done.bytes >> 10,
         cache >> 10,
+        done.bytes as f64 / (done.instructions + done.block_instructions).max(1) as f64,
         done.generations
     );
     let _ = writeln!(
         text,
-        "translator: {} blocks of {} instructions by the baseline compiler in {:.3} s",
+        "translator: {} blocks of {} instructions by the baseline compiler in {:.3} s; {} \
+         jumps chained",
         done.blocks,
         done.block_instructions,
         Duration::from_nanos(done.block_nanoseconds).as_secs_f64(),
+        done.chained,
     );
 }
 

@@ -22,7 +22,7 @@ const PAGE: usize = 4096;
 pub(crate) struct Arena {
     maps: Arc<Maps>,
     used: usize,
-    /// Bytes from the start on that are not mapped at the writable place any more.
+    /// Bytes from the start on that were unmapped from the writable place.
     released: usize,
 }
 
@@ -227,16 +227,13 @@ impl Arena {
         if complete < self.released + RELEASE {
             return;
         }
+        // From the start: jumps in what was released before have been changed since.
         // SAFETY: whole pages within the mapping. It is shared: the content stays where
         // it is, and is there again at the next write.
         #[expect(unsafe_code, reason = "madvise is unsafe by nature")]
         let released = unsafe {
-            let start = self.maps.writable.start.as_ptr().add(self.released);
-            madvise(
-                start.cast(),
-                complete - self.released,
-                Advice::LinuxDontNeed,
-            )
+            let start = self.maps.writable.start.as_ptr();
+            madvise(start.cast(), complete, Advice::LinuxDontNeed)
         };
         if released.is_ok() {
             self.released = complete;

@@ -100,15 +100,13 @@ struct Known<G: Guest> {
 }
 
 impl<G: Guest> Page<G> {
-    /// Leads all jumps to where a unit is entered to some code.
-    fn lead(&self, (gpa, mode): Key<G>, arena: &Maps, code: usize) {
+    /// Leads all jumps to where a unit is entered to some code; gives how many there are.
+    fn lead(&self, (gpa, mode): Key<G>, arena: &Maps, code: usize) -> u64 {
         let to = gpa % PAGE as u64;
         let same_mode = self.units.iter().filter(|known| known.key.1 == mode);
-        for link in same_mode.flat_map(|known| &known.unit.links) {
-            if u64::from(link.to) == to {
-                link.lead_to(arena, code);
-            }
-        }
+        let links = same_mode.flat_map(|known| &known.unit.links);
+        let links = links.filter(|link| u64::from(link.to) == to);
+        links.map(|link| link.lead_to(arena, code)).count() as u64
     }
 }
 
@@ -182,6 +180,8 @@ pub(crate) struct CodeCache<G: Guest> {
     /// Units made known so far, by their pages' numbers.
     published: [AtomicU64; NEWS],
     vcpus: Vec<Vcpu>,
+    /// Jumps that were led directly to units.
+    chained: AtomicU64,
     /// Where the code lies.
     arena: Arc<Maps>,
     /// Where jumps lead whose targets are no units.
@@ -209,9 +209,15 @@ impl<G: Guest> CodeCache<G> {
             generation: AtomicU64::new(OUTSIDE + 1),
             published: [const { AtomicU64::new(0) }; NEWS],
             vcpus: attentions.into_iter().map(vcpu).collect(),
+            chained: AtomicU64::new(0),
             arena,
             dispatcher,
         }
+    }
+
+    /// How often a jump was led directly to a unit.
+    pub(crate) fn chained(&self) -> u64 {
+        self.chained.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Units<G>> {
@@ -399,14 +405,17 @@ impl<G: Guest> CodeCache<G> {
         let (gpa, mode) = job.key;
         // It may jump to itself.
         units.by_key.insert(job.key, unit.code);
+        let mut chained = 0;
         for link in &unit.links {
             let target = (gpa & !(PAGE as u64 - 1) | u64::from(link.to), mode);
             if let Some(code) = units.by_key.get(&target) {
                 link.lead_to(&self.arena, *code);
+                chained += 1;
             }
         }
         self.announce(gpa);
-        page.lead(job.key, &self.arena, unit.code);
+        chained += page.lead(job.key, &self.arena, unit.code);
+        self.chained.fetch_add(chained, Ordering::Relaxed);
         page.units.retain(|known| known.key != job.key);
         page.units.push(Known {
             key: job.key,

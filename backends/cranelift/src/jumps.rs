@@ -4,7 +4,7 @@
 use isoform_core::translate::STAMP_MODE_BITS;
 
 /// Entries of a table, direct-mapped by address.
-pub(crate) const ENTRIES: usize = 1 << 14;
+pub(crate) const ENTRIES: usize = 1 << 13;
 
 /// A unit, and where it is valid: reached at `pc` while the stamp is the same; or, in the
 /// same mode and with the same content of code, while the table for fetches has `page` for

@@ -52,6 +52,8 @@ pub struct TranslatorStats {
     pub block_instructions: u64,
     /// Time that took, in nanoseconds.
     pub block_nanoseconds: u64,
+    /// How often a jump was led directly to a unit.
+    pub chained: u64,
     /// Bytes of code in use.
     pub bytes: u64,
     /// How often the cache was full and begun anew.
@@ -256,6 +258,7 @@ impl<G: Translate> Translator<G> {
             blocks: read(blocks),
             block_instructions: read(block_instructions),
             block_nanoseconds: read(block_nanoseconds),
+            chained: self.shared.code.chained(),
             bytes: read(bytes),
             generations: read(generations),
         }
