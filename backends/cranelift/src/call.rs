@@ -4,11 +4,12 @@ use crate::abi::{self, Purpose};
 use crate::code::PAGE;
 use isoform_core::{Helper, Scratch, Translate};
 
-/// The number of a helper.
-pub(crate) fn number<G: Translate>(helper: &'static Helper<G>) -> Option<u64> {
+/// The number of a helper, which is listed among the guest's.
+pub(crate) fn number<G: Translate>(helper: &'static Helper<G>) -> u64 {
     let mut all = G::HELPERS.iter();
-    let place = all.position(|known| std::ptr::eq(*known, helper))?;
-    Some(place as u64)
+    let place = all.position(|known| std::ptr::eq(*known, helper));
+    debug_assert!(place.is_some(), "{} is not listed", helper.name);
+    place.map_or(LAST - 1, |place| place as u64)
 }
 
 /// Added to a helper's number where the unit ends after it.

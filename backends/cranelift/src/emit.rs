@@ -501,12 +501,6 @@ impl<G: Translate> Emitter<'_, '_, G> {
         self.b.ins().store(self.kinds.own, value, self.guest, place);
     }
 
-    fn number(&self, h: &'static Helper<G>) -> u64 {
-        let number = call::number(h);
-        debug_assert!(number.is_some(), "{} is not listed", h.name);
-        number.unwrap_or(LAST - 1)
-    }
-
     pub(crate) fn pass(&mut self, args: &[Value]) {
         for (n, arg) in args.iter().enumerate() {
             self.put(offset_of!(Scratch, args) + 8 * n, *arg);
@@ -531,7 +525,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
     /// The same where it is known not to trap.
     pub(crate) fn call_untrapped(&mut self, h: &'static Helper<G>, args: [Value; 4]) -> Value {
         self.pass(&args);
-        let number = self.number(h);
+        let number = call::number(h);
         let number = self.b.ins().iconst(I64, number as i64);
         self.put(offset_of!(Scratch, purpose), number);
         self.b.ins().call(self.abi.pure_helper, &[self.guest]);
@@ -563,7 +557,7 @@ impl<G: Translate> Emitter<'_, '_, G> {
 
     fn call(&mut self, h: &'static Helper<G>, args: [Value; 4], last: u64) {
         self.pass(&args);
-        self.pass_purpose(self.number(h) | last);
+        self.pass_purpose(call::number(h) | last);
         self.b.ins().call(self.abi.helper, &[self.guest]);
     }
 }

@@ -10,17 +10,16 @@ use crate::region::{self, Region};
 use crate::translator::{Block, Shared, Translator};
 use crate::warmth::Places;
 use isoform_core::attention::MOST_LEFT;
-use isoform_core::{Cold, Exit, PageId, Scratch, Translate};
+use isoform_core::{Cold, Exit, Guest, PageId, Scratch, Translate};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Instructions interpreted from one place before the baseline compiler makes a block of it,
 /// which takes as long as to interpret as many (12 us). With 100 real programs are as fast,
 /// but an idle Debian takes 20 MiB more for blocks that are not entered any more.
 const TEPID: u32 = 1_500;
 /// How often a block is entered before there is to be a region in its place, which takes
-/// the compiler as long as some thousand such blocks, on another processor.
+/// Cranelift as long as some hundred such blocks take the vCPU, on another processor.
 const HOT: i32 = 10_000;
 /// The same for regions that are kept from another run.
 const EARLY_HOT: i32 = 20;
@@ -246,7 +245,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             self.unsettled.1 -= done;
             return done;
         }
-        let key = (page.gpa | (pc % PAGE as u64), guest.mode());
+        let key = key(guest, page, pc);
         let published = self.translator.shared().code.published(page.gpa);
         if let Some(awaited) = self.places.is_known(key, published) {
             return self.interpret_cold(guest, page, key, left, awaited);
@@ -295,7 +294,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             self.places.warm_up(key, done);
             return done;
         }
-        let early = match self.translator.shared().has_kept.load(Ordering::Relaxed) {
+        let early = match self.translator.shared().has_kept() {
             true => EARLY,
             false => u32::MAX,
         };
@@ -365,7 +364,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
                 return false;
             }
         };
-        self.counts_left[count] = match shared.has_kept.load(Ordering::Relaxed) {
+        self.counts_left[count] = match shared.has_kept() {
             true => self.hot.min(EARLY_HOT),
             false => self.hot,
         };
@@ -381,14 +380,14 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             return;
         };
         let pc = guest.pc();
-        let key = (page.gpa | (pc % PAGE as u64), guest.mode());
+        let key = key(guest, page, pc);
         match self.translator.shared().code.prospect(key) {
             // This vCPU is to find it.
             Prospect::There => self.jumps.forget(pc),
             Prospect::Awaited => self.translator.hurry(key),
             Prospect::Never => {}
             Prospect::Open => {
-                let has_kept = self.translator.shared().has_kept.load(Ordering::Relaxed);
+                let has_kept = self.translator.shared().has_kept();
                 let only_kept = has_kept && self.places.tries_kept(key);
                 self.ask(guest, page, key, only_kept);
             }
@@ -429,7 +428,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         if pc / PAGE as u64 != entry / PAGE as u64 {
             return;
         }
-        let key = (page.gpa | (entry % PAGE as u64), guest.mode());
+        let key = key(guest, page, entry);
         if self.crossings.len() >= MOST_CROSSING {
             self.crossings.clear();
         }
@@ -473,6 +472,11 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
         self.counts.translated += done;
         done
     }
+}
+
+/// The unit that is entered at an address in a page.
+fn key<G: Guest>(guest: &G, page: PageId, address: u64) -> Key<G> {
+    (page.gpa | (address % PAGE as u64), guest.mode())
 }
 
 /// Enters generated code; instructions left when it returns.

@@ -99,7 +99,7 @@ pub(crate) struct Shared<G: Translate> {
     /// The address of the stub that leads into a unit.
     pub(crate) enter: usize,
     /// There is code kept from other runs.
-    pub(crate) has_kept: AtomicBool,
+    has_kept: AtomicBool,
     /// Pages of guest memory of which copies may be kept.
     max_pages: usize,
     watch: OnceLock<Watch<G>>,
@@ -121,6 +121,11 @@ pub(crate) enum Block {
 }
 
 impl<G: Translate> Shared<G> {
+    /// Whether there is code kept from other runs.
+    pub(crate) fn has_kept(&self) -> bool {
+        self.has_kept.load(Ordering::Relaxed)
+    }
+
     fn linker(&self) -> MutexGuard<'_, Linker> {
         self.linker.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -377,7 +382,7 @@ impl<'a, G: Translate> Worker<'a, G> {
         match made {
             Ok(Outcome::Unit(unit, kept)) => {
                 self.shared.tell(&job, &unit, Tier::Region);
-                let _ = code.publish(job, unit, Tier::Region);
+                code.publish(job, unit, Tier::Region);
                 counters.units.fetch_add(1, Ordering::Relaxed);
                 counters.kept.fetch_add(kept.into(), Ordering::Relaxed);
                 counters

@@ -384,8 +384,8 @@ impl<G: Translate> Block<G> {
     /// As [`crate::emit::Emitter::call_pure`].
     pub(super) fn call_pure(&mut self, h: &'static Helper<G>, args: [Val; 4]) -> Val {
         self.pass(args);
-        let number = call::number(h).unwrap_or(LAST - 1);
-        self.put(offset_of!(Scratch, purpose), Operand::Imm(number));
+        let number = Operand::Imm(call::number(h));
+        self.put(offset_of!(Scratch, purpose), number);
         self.asm.call(stub(Stub::PureHelper));
         if h.effects.traps {
             let label = self.asm.label();
@@ -399,8 +399,7 @@ impl<G: Translate> Block<G> {
     pub(super) fn call_helper(&mut self, h: &'static Helper<G>, args: [Val; 4], last: bool) -> Val {
         self.pass(args);
         self.registers.write(&mut self.asm);
-        let number = call::number(h).unwrap_or(LAST - 1);
-        let what = number | if last { LAST } else { 0 };
+        let what = call::number(h) | if last { LAST } else { 0 };
         let purpose = self.purpose(what, self.at, self.done);
         self.pass_on(purpose);
         self.asm.call(stub(Stub::Helper));

@@ -7,16 +7,21 @@ use crate::host::assembler::{Alu, Gpr, Label, Operand, Place, SCRATCH, Shift};
 use isoform_core::{Cond, MemOp, MemTy, Scratch, Size, Translate, Width};
 use std::mem::offset_of;
 
-/// An access that is done by a call of Rust.
+/// An access that did not hit.
 pub(super) struct Slow {
-    op: MemOp,
-    address: Gpr,
-    /// Its operand, as the second argument.
-    operand: Option<Operand>,
-    /// Where what it gives is wanted.
-    to: Option<Gpr>,
+    call: Call,
+    /// What is stored.
+    value: Option<Gpr>,
     /// Where to go on.
     back: Label,
+}
+
+/// An access that is done by a call of Rust.
+struct Call {
+    op: MemOp,
+    address: Gpr,
+    /// Where what it gives is wanted.
+    to: Option<Gpr>,
 }
 
 impl<G: Translate> Block<G> {
@@ -48,14 +53,13 @@ impl<G: Translate> Block<G> {
         let place = self.look_up(address, ty.size.bytes(), tag, miss);
         self.asm.load(to, place, ty);
         self.asm.bind(back);
-        let slow = Slow {
+        let call = Call {
             op: MemOp::Load(ty),
             address,
-            operand: None,
             to: Some(to),
-            back,
         };
-        self.seldom(miss, Seldom::Access(slow));
+        let value = None;
+        self.seldom(miss, Seldom::Access(Slow { call, value, back }));
         Val::Is(Operand::Reg(to))
     }
 
@@ -67,14 +71,13 @@ impl<G: Translate> Block<G> {
         let place = self.look_up(address, size.bytes(), tag, miss);
         self.asm.store(place, size, value);
         self.asm.bind(back);
-        let slow = Slow {
+        let call = Call {
             op: MemOp::Store(size),
             address,
-            operand: Some(Operand::Reg(value)),
             to: None,
-            back,
         };
-        self.seldom(miss, Seldom::Access(slow));
+        let value = Some(value);
+        self.seldom(miss, Seldom::Access(Slow { call, value, back }));
     }
 
     /// An atomic access, always by a call; what it gives.
@@ -86,36 +89,34 @@ impl<G: Translate> Block<G> {
         }
         let to = self.take();
         self.registers.write(&mut self.asm);
-        let slow = Slow {
+        let call = Call {
             op,
             address,
-            operand: None,
             to: Some(to),
-            back: self.asm.label(),
         };
-        self.call_memory(&slow, self.at, self.done);
+        self.call_memory(&call, self.at, self.done);
         Val::Is(Operand::Reg(to))
     }
 
     /// An access that did not hit, in its cold part.
     pub(super) fn access_slowly(&mut self, slow: Slow, at: u64, done: u64) {
-        if let Some(operand) = slow.operand {
-            self.put(offset_of!(Scratch, args) + 8, operand);
+        if let Some(value) = slow.value {
+            self.put(offset_of!(Scratch, args) + 8, Operand::Reg(value));
         }
-        self.call_memory(&slow, at, done);
+        self.call_memory(&slow.call, at, done);
         self.asm.jump(slow.back);
     }
 
-    fn call_memory(&mut self, slow: &Slow, at: u64, done: u64) {
+    fn call_memory(&mut self, call: &Call, at: u64, done: u64) {
         let [address, purpose] = SCRATCH;
-        let what = self.purpose(abi::encode(slow.op), at, done);
-        self.asm.copy(address, slow.address);
+        let what = self.purpose(abi::encode(call.op), at, done);
+        self.asm.copy(address, call.address);
         self.asm.put_operand(purpose, what);
-        let call = *self.slow.get_or_insert_with(|| self.asm.label());
-        self.asm.call_label(call);
+        let thunk = *self.slow.get_or_insert_with(|| self.asm.label());
+        self.asm.call_label(thunk);
         let bail = self.bail();
         self.unless_given(bail);
-        if let Some(to) = slow.to {
+        if let Some(to) = call.to {
             self.asm
                 .load_word(to, scratch::<G>(offset_of!(Scratch, value)));
         }

@@ -39,7 +39,7 @@ const _: () = assert!(LONGEST <= CALM as usize);
 pub(crate) const COUNTS: usize = 1 << 14;
 
 /// The block that is entered at offset `entry` of a page with this content, up to where
-/// units are entered at the offsets `others`. `None` where there is none.
+/// regions are entered at the offsets `others`. `None` where there is none.
 pub(crate) fn find<G: Guest>(
     guest: &G,
     bytes: &[u8; PAGE],
