@@ -3,7 +3,7 @@
 //! * [`mmio`]: the transport, modern and legacy: registers, status, negotiation.
 //! * [`queue`], [`chain`]: split virtqueues and the buffers in them.
 //! * [`device`]: what a device is to its transport.
-//! * [`blk`], [`console`], [`rng`]: the devices.
+//! * [`blk`], [`console`], [`net`], [`rng`]: the devices.
 //!
 //! A notification from the driver only rings the [`Doorbell`]. Whoever hears it locks
 //! the device later and calls [`mmio::VirtioMmio::process`]; so a vCPU never waits for
@@ -18,6 +18,7 @@ pub mod chain;
 pub mod console;
 pub mod device;
 pub mod mmio;
+pub mod net;
 pub mod queue;
 pub mod rng;
 pub mod spec;

@@ -39,6 +39,8 @@ bitflags! {
 pub mod id {
     /// No device.
     pub const NONE: u32 = 0;
+    /// Network card.
+    pub const NETWORK: u32 = 1;
     /// Block device.
     pub const BLOCK: u32 = 2;
     /// Console.
