@@ -40,6 +40,15 @@ power_off() {
     while :; do sleep 3600; done
 }
 
+# An address for each network card, where its network gives one.
+connect() {
+    for card in /sys/class/net/eth*; do
+        [ -e "$card" ] || continue
+        modprobe -q af_packet
+        udhcpc -q -n -t 5 -T 1 -S -i "${card##*/}" -s /lib/isoform/udhcpc > /dev/null 2>&1
+    done
+}
+
 # --- a command for `isoform run --exec` -----------------------------------
 
 # find_port NAME: sets `port` to the device node of the virtio console port called
@@ -165,6 +174,7 @@ END
 
 prepare
 coldplug
+connect
 [ -e /isoform/exec ] && run_command
 read_command_line
 [ -n "$root" ] && switch_to_root

@@ -13,6 +13,9 @@ use crate::unpack::{deb_files, read_whole};
 /// `/init`, which runs in the guest.
 const INIT: &str = include_str!("../guest/init.sh");
 
+/// What takes an address for a network card.
+const UDHCPC: &str = include_str!("../guest/udhcpc.sh");
+
 /// What /init mounts first. The options are those of Debian's own initramfs.
 const FSTAB: &str = "\
 proc /proc proc nosuid,nodev,noexec 0 0
@@ -36,10 +39,12 @@ const RECIPE_VERSION: &str = "1";
 /// the others by what is there or by `mount`.
 const WANTED: &[&str] = &[
     "virtio_mmio",
+    "virtio_pci",
     "virtio_console",
     "virtio_rng",
     "virtio_blk",
     "virtio_net",
+    "af_packet",
     "virtio_balloon",
     "ext4",
     "9p",
@@ -78,7 +83,8 @@ pub struct Kernel {
 /// Everything that decides how packages become an initramfs; two equal recipes
 /// make equal images of equal packages.
 pub fn recipe() -> Vec<u8> {
-    [RECIPE_VERSION, INIT, FSTAB, FSTAB_DEV, &WANTED.join(" ")]
+    let wanted = WANTED.join(" ");
+    [RECIPE_VERSION, INIT, UDHCPC, FSTAB, FSTAB_DEV, &wanted]
         .join("\0")
         .into_bytes()
 }
@@ -208,6 +214,7 @@ fn add_dev_template(archive: &mut Archive) {
         );
     }
     archive.file("lib/isoform/fstab.dev", 0o644, FSTAB_DEV.as_bytes());
+    archive.file("lib/isoform/udhcpc", 0o755, UDHCPC.as_bytes());
 }
 
 fn add_modules(archive: &mut Archive, version: &str, modules: &[Module]) {
