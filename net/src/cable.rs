@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -38,6 +39,8 @@ pub fn cable(wake_nic: impl Fn() + Send + Sync + 'static) -> io::Result<(NicEnd,
         to_nic: Lane::default(),
         wake_nic: Box::new(wake_nic),
         wakeup,
+        from_guest: AtomicBool::new(false),
+        to_guest: AtomicBool::new(false),
     });
     Ok((NicEnd(Arc::clone(&shared)), HostEnd(shared)))
 }
@@ -48,6 +51,8 @@ struct Shared {
     to_nic: Lane,
     wake_nic: Box<dyn Fn() + Send + Sync>,
     wakeup: OwnedFd,
+    from_guest: AtomicBool,
+    to_guest: AtomicBool,
 }
 
 impl Shared {
@@ -55,6 +60,16 @@ impl Shared {
         // Fails only when the counter is full, and then it is readable already.
         let _ = rustix::io::write(&self.wakeup, &1_u64.to_ne_bytes());
     }
+}
+
+/// Which checksums of TCP and UDP mean nothing on a cable. By default all do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// Frames from the guest may have wrong ones (a driver with `VIRTIO_NET_F_CSUM`).
+    pub from_guest: bool,
+    /// The guest looks at none (a driver with `VIRTIO_NET_F_GUEST_CSUM`, which is told
+    /// of each frame that it is valid).
+    pub to_guest: bool,
 }
 
 /// The NIC's end.
@@ -80,6 +95,15 @@ impl NicEnd {
             self.0.wake_host();
         }
         Some(frame)
+    }
+
+    /// Says which checksums count from now on: what a driver agreed to, none for one that
+    /// was reset. Frames on the cable at the time may be as before.
+    pub fn set_offloads(&self, offloads: Offloads) {
+        self.0
+            .from_guest
+            .store(offloads.from_guest, Ordering::Relaxed);
+        self.0.to_guest.store(offloads.to_guest, Ordering::Relaxed);
     }
 
     /// Whether [`receive`](Self::receive) would find nothing.
@@ -127,6 +151,15 @@ impl HostEnd {
             (self.0.wake_nic)();
         }
         Some(frame)
+    }
+
+    /// Which checksums count.
+    #[must_use]
+    pub fn offloads(&self) -> Offloads {
+        Offloads {
+            from_guest: self.0.from_guest.load(Ordering::Relaxed),
+            to_guest: self.0.to_guest.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether [`receive`](Self::receive) would find nothing.
@@ -231,7 +264,7 @@ impl Lane {
 mod tests {
     use super::*;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;
