@@ -6,6 +6,7 @@
 //! (`boot::load`, the disks); whether a CPU knows a feature is asked of the CPU.
 
 pub mod drive;
+pub mod net;
 pub mod size;
 pub mod words;
 
@@ -129,6 +130,8 @@ pub struct MachineConfig {
     pub dump_dtb: Option<PathBuf>,
     /// Block devices, by slot, no slot twice.
     pub drives: Vec<Drive>,
+    /// Network cards.
+    pub cards: Vec<net::Card>,
     /// Where the serial line ends.
     pub serial: SerialSpec,
     /// Properties of the board.
@@ -166,6 +169,7 @@ impl Default for MachineConfig {
             append: None,
             dump_dtb: None,
             drives: Vec::new(),
+            cards: Vec::new(),
             serial: SerialSpec::default(),
             machine: MachineOptions::default(),
             cpu: CpuOptions::default(),

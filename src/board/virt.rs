@@ -12,6 +12,7 @@ use isoform_devices::rtc::Rtc;
 use isoform_devices::uart::Uart;
 use isoform_devices::virtio::blk::{Blk, BlkConfig, BlockPort};
 use isoform_devices::virtio::console::{Console, PortConfig};
+use isoform_devices::virtio::net::{Net, NetConfig, NetPort};
 use isoform_devices::virtio::rng::{EntropyPort, Rng};
 use isoform_devices::virtio::{Doorbell, EmptySlot, Interface, VirtioMmio, VirtioSlot};
 use isoform_memory::{Bus, BusError, Ram, RamError};
@@ -96,6 +97,8 @@ pub enum Slot {
     Blk(BlkConfig, Box<dyn BlockPort>),
     /// A console with its ports.
     Console(Vec<PortConfig>),
+    /// A network card.
+    Net(NetConfig, Box<dyn NetPort>),
     /// Entropy.
     Rng(Box<dyn EntropyPort>),
 }
@@ -130,6 +133,8 @@ pub struct Board {
     pub disks: Vec<(usize, Arc<Mutex<VirtioMmio<Blk>>>)>,
     /// The consoles, by slot, for input and room.
     pub consoles: Vec<(usize, Arc<Mutex<VirtioMmio<Console>>>)>,
+    /// The network cards, by slot, for frames and room.
+    pub cards: Vec<(usize, Arc<Mutex<VirtioMmio<Net>>>)>,
     /// Everything in slots, by number, for doorbells.
     pub slots: Vec<(usize, Arc<Mutex<dyn VirtioSlot>>)>,
     /// Devices with deadlines.
@@ -234,6 +239,13 @@ impl Board {
                     board.map_slot("virtio-console", n, console.clone())?;
                     board.consoles.push((n, console));
                 }
+                Some(Slot::Net(config, port)) => {
+                    let net = Net::new(config, port);
+                    let net = VirtioMmio::new(interface, net, ram.clone(), irq, doorbell(n));
+                    let net = Arc::new(Mutex::new(net));
+                    board.map_slot("virtio-net", n, net.clone())?;
+                    board.cards.push((n, net));
+                }
                 Some(Slot::Rng(port)) => {
                     let rng = Rng::new(port);
                     let rng = VirtioMmio::new(interface, rng, ram.clone(), irq, doorbell(n));
@@ -246,6 +258,7 @@ impl Board {
             devices,
             disks,
             consoles,
+            cards,
             slots,
         } = board;
         let timed = vec![aclint, rtc];
@@ -256,6 +269,7 @@ impl Board {
             uart,
             disks,
             consoles,
+            cards,
             slots,
             timed,
             devices,
@@ -274,17 +288,19 @@ struct Builder {
     devices: Vec<Arc<Mutex<dyn Device>>>,
     disks: Vec<(usize, Arc<Mutex<VirtioMmio<Blk>>>)>,
     consoles: Vec<(usize, Arc<Mutex<VirtioMmio<Console>>>)>,
+    cards: Vec<(usize, Arc<Mutex<VirtioMmio<Net>>>)>,
     slots: Vec<(usize, Arc<Mutex<dyn VirtioSlot>>)>,
 }
 
 impl Builder {
     fn new(ram: Arc<Ram>) -> Self {
-        let (devices, disks, consoles, slots) = Default::default();
+        let (devices, disks, consoles, cards, slots) = Default::default();
         Self {
             bus: Bus::new(ram),
             devices,
             disks,
             consoles,
+            cards,
             slots,
         }
     }

@@ -17,6 +17,9 @@ pub enum VmError {
     /// A disk cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// A network card cannot be plugged in.
+    #[error("--net: {0}")]
+    Net(#[from] isoform_net::user::NetError),
     /// The serial line cannot be set up.
     #[error(transparent)]
     Console(#[from] ConsoleError),
@@ -31,7 +34,7 @@ pub enum VmError {
     Board(#[from] BoardError),
     /// No slot is left for a device that the run needs.
     #[error(
-        "all {VIRTIO_SLOTS} virtio-mmio slots hold disks, and --exec needs one; use fewer --drive"
+        "all {VIRTIO_SLOTS} virtio-mmio slots are taken, and --exec or a network card needs one; use fewer --drive"
     )]
     NoSlot,
     /// The device tree cannot be made or written.

@@ -43,6 +43,11 @@ pub(super) enum Event {
         /// What came of it.
         answer: Answer,
     },
+    /// A network has frames for the card in a slot, or room for its.
+    Net {
+        /// The virtio-mmio slot.
+        slot: usize,
+    },
     /// The serial line received bytes.
     Input(Vec<u8>),
     /// The serial port or the program's host interface can take more input.
