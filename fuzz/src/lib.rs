@@ -10,6 +10,7 @@
 //! * [`code`]: decoder, disassembler and interpreter on any bytes.
 //! * [`forms`]: any program, interpreted and in both translated forms, compared.
 //! * [`kept`]: files of translated code kept between runs.
+//! * [`nat`]: frames of a guest to the user-mode network.
 
 pub mod archive;
 pub mod code;
@@ -19,6 +20,7 @@ pub mod hart;
 pub mod input;
 pub mod kept;
 pub mod loader;
+pub mod nat;
 pub mod packages;
 mod rig;
 
@@ -35,4 +37,5 @@ pub const TARGETS: &[Target] = &[
     ("code", code::run),
     ("forms", forms::run),
     ("kept", kept::run),
+    ("nat", nat::run),
 ];

@@ -10,6 +10,7 @@
 //! sockets. When one end is dropped the other is woken, finds [`NicEnd::is_closed`] or
 //! [`HostEnd::is_closed`], and what it sends vanishes, as on a cable that was pulled.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
+
+use crate::pcap::Pcap;
 
 /// Frames that one way holds.
 pub const FRAMES: usize = 256;
@@ -42,7 +45,9 @@ pub fn cable(wake_nic: impl Fn() + Send + Sync + 'static) -> io::Result<(NicEnd,
         from_guest: AtomicBool::new(false),
         to_guest: AtomicBool::new(false),
     });
-    Ok((NicEnd(Arc::clone(&shared)), HostEnd(shared)))
+    let nic = NicEnd(Arc::clone(&shared));
+    let capture = RefCell::new(None);
+    Ok((nic, HostEnd { shared, capture }))
 }
 
 /// What both ends hold.
@@ -127,8 +132,11 @@ impl Drop for NicEnd {
     }
 }
 
-/// The backend's end.
-pub struct HostEnd(Arc<Shared>);
+/// The backend's end. It is one thread's at a time.
+pub struct HostEnd {
+    shared: Arc<Shared>,
+    capture: RefCell<Option<Pcap>>,
+}
 
 impl HostEnd {
     /// Sends a frame to the guest.
@@ -137,19 +145,41 @@ impl HostEnd {
     /// When the queue is full, with the frame; [`wakeup`](Self::wakeup) becomes readable
     /// when there is room.
     pub fn send(&self, frame: Vec<u8>) -> Result<(), Vec<u8>> {
-        if self.0.to_nic.push(frame)? {
-            (self.0.wake_nic)();
+        if self.capture.borrow().is_some() {
+            // Only this end fills the lane, so there still is room after the record.
+            if !self.shared.to_nic.admits(frame.len()) {
+                return Err(frame);
+            }
+            self.record(&frame);
+        }
+        if self.shared.to_nic.push(frame)? {
+            (self.shared.wake_nic)();
         }
         Ok(())
+    }
+
+    /// Writes all frames to a file from now on.
+    pub fn capture(&mut self, file: Pcap) {
+        self.capture = RefCell::new(Some(file));
+    }
+
+    fn record(&self, frame: &[u8]) {
+        let mut capture = self.capture.borrow_mut();
+        let written = capture.as_mut().map_or(Ok(()), |file| file.write(frame));
+        if let Err(error) = written {
+            log::warn!("no more frames are captured: the file cannot be written to: {error}");
+            *capture = None;
+        }
     }
 
     /// The next frame from the guest.
     #[must_use]
     pub fn receive(&self) -> Option<Vec<u8>> {
-        let (frame, wake) = self.0.to_host.pop()?;
+        let (frame, wake) = self.shared.to_host.pop()?;
         if wake {
-            (self.0.wake_nic)();
+            (self.shared.wake_nic)();
         }
+        self.record(&frame);
         Some(frame)
     }
 
@@ -157,43 +187,43 @@ impl HostEnd {
     #[must_use]
     pub fn offloads(&self) -> Offloads {
         Offloads {
-            from_guest: self.0.from_guest.load(Ordering::Relaxed),
-            to_guest: self.0.to_guest.load(Ordering::Relaxed),
+            from_guest: self.shared.from_guest.load(Ordering::Relaxed),
+            to_guest: self.shared.to_guest.load(Ordering::Relaxed),
         }
     }
 
     /// Whether [`receive`](Self::receive) would find nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.to_host.lock().frames.is_empty()
+        self.shared.to_host.lock().frames.is_empty()
     }
 
     /// Whether the NIC is gone. What it had sent can still be received.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.0.to_host.lock().closed
+        self.shared.to_host.lock().closed
     }
 
     /// An eventfd that is readable once the NIC sent something, made room after a
     /// refusal, or went away; until [`clear_wakeup`](Self::clear_wakeup).
     #[must_use]
     pub fn wakeup(&self) -> BorrowedFd<'_> {
-        self.0.wakeup.as_fd()
+        self.shared.wakeup.as_fd()
     }
 
     /// Makes [`wakeup`](Self::wakeup) unreadable. Comes *before* looking at the queues,
     /// or a wakeup in between is lost.
     pub fn clear_wakeup(&self) {
         // Fails only when it was clear.
-        let _ = rustix::io::read(&self.0.wakeup, &mut [0; 8]);
+        let _ = rustix::io::read(&self.shared.wakeup, &mut [0; 8]);
     }
 }
 
 impl Drop for HostEnd {
     fn drop(&mut self) {
-        self.0.to_nic.close();
-        self.0.to_host.close();
-        (self.0.wake_nic)();
+        self.shared.to_nic.close();
+        self.shared.to_host.close();
+        (self.shared.wake_nic)();
     }
 }
 
@@ -213,9 +243,12 @@ struct Queue {
 }
 
 impl Queue {
-    fn has_room(&self, length: usize) -> bool {
+    /// Whether there is room for a frame. If not, the writer waits from now on.
+    fn admits(&mut self, length: usize) -> bool {
         let fits = self.frames.len() < FRAMES && self.bytes.saturating_add(length) <= BYTES;
-        fits || self.frames.is_empty()
+        let admitted = fits || self.frames.is_empty();
+        self.refused |= !admitted;
+        admitted
     }
 
     /// Whether it is worth to wake a writer: not for every single frame.
@@ -236,13 +269,17 @@ impl Lane {
         if queue.closed {
             return Ok(false);
         }
-        if !queue.has_room(frame.len()) {
-            queue.refused = true;
+        if !queue.admits(frame.len()) {
             return Err(frame);
         }
         queue.bytes += frame.len();
         queue.frames.push_back(frame);
         Ok(queue.frames.len() == 1)
+    }
+
+    fn admits(&self, length: usize) -> bool {
+        let mut queue = self.lock();
+        queue.closed || queue.admits(length)
     }
 
     /// The next frame, and whether the writer is to be woken.

@@ -82,7 +82,7 @@ impl Datagram {
         let known = self.parts.iter().any(|(at, _)| *at == offset);
         let fits = end <= usize::from(u16::MAX) - IPV4 && self.parts.len() < PARTS;
         // All fragments but the last are of whole eight bytes.
-        let ragged = more && payload.len() % 8 != 0;
+        let ragged = more && !payload.len().is_multiple_of(8);
         if known || !fits || ragged || payload.is_empty() {
             return;
         }

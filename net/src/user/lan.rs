@@ -109,10 +109,6 @@ impl Lan {
         self.out.push_front(frame);
     }
 
-    pub(crate) fn is_drained(&self) -> bool {
-        self.out.is_empty()
-    }
-
     /// Learns how large packets are that the guest takes: it says so by the MSS of a
     /// connection, or sends such itself.
     pub(crate) fn guest_takes(&mut self, mtu: usize) {
@@ -133,11 +129,6 @@ impl Lan {
                 false => self.waiting.push_back((to, frame)),
             }
         }
-    }
-
-    /// Whether it is known where the address is.
-    pub(crate) fn knows(&self, address: Ipv4Addr) -> bool {
-        self.neighbours.contains_key(&address)
     }
 
     /// ARP (RFC 826): all that can be asked for is us.
@@ -172,7 +163,7 @@ impl Lan {
     }
 
     /// Asks where an address is.
-    pub(crate) fn ask(&mut self, address: Ipv4Addr) {
+    fn ask(&mut self, address: Ipv4Addr) {
         self.send_arp(ArpRepr::EthernetIpv4 {
             operation: ArpOperation::Request,
             source_hardware_addr: MAC,

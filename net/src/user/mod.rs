@@ -46,6 +46,7 @@ mod lan;
 mod nat;
 mod publish;
 mod run;
+#[doc(hidden)]
 pub mod sample;
 mod tcp;
 #[cfg(test)]

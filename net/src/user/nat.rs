@@ -5,9 +5,10 @@
 //! served and no frame is to be given ([`Nat::has_room`]), so a guest that takes nothing
 //! costs no more memory than the queue.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use smoltcp::time::Instant;
+use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket,
     UdpPacket,
@@ -18,14 +19,18 @@ use super::dhcp::{self, Dhcp, Told};
 use super::fragments::Fragments;
 use super::host::Host;
 use super::icmp::{self, Pings, Reason, unreachable};
-use super::lan::{DNS, ETHERNET, GATEWAY, Lan, MAC, Trust, is_guests, on_network};
-use super::publish::{self, Published};
+use super::lan::{DNS, ETHERNET, Endpoint, GATEWAY, Lan, MAC, Trust, is_guests, on_network};
+use super::publish::Published;
 use super::tcp::{self, Around, Key};
 use super::tftp::{self, Tftp};
 use super::{NetError, UserConfig, dns, udp};
 
 /// The longest datagram (RFC 791), and a byte more.
 const SCRATCH: usize = 1 << 16;
+/// Destinations of which it is remembered whether they are the host's own, and for how
+/// long.
+const OWN: usize = 256;
+const OWN_KNOWN: Duration = Duration::from_secs(5);
 
 pub(crate) struct Nat<H> {
     config: UserConfig,
@@ -39,6 +44,8 @@ pub(crate) struct Nat<H> {
     published: Published,
     dhcp: Dhcp,
     tftp: Tftp,
+    /// Destinations lately asked for: whether they are the host's own, and since when.
+    own: HashMap<Ipv4Addr, (bool, Instant)>,
     scratch: Vec<u8>,
 }
 
@@ -94,6 +101,7 @@ impl<H: Host> Nat<H> {
             published,
             dhcp: Dhcp::new(told),
             tftp,
+            own: HashMap::new(),
             scratch: vec![0; SCRATCH],
         })
     }
@@ -143,7 +151,8 @@ impl<H: Host> Nat<H> {
         }
         let (from, udp) = (packet.src_addr(), packet.next_header() == IpProtocol::Udp);
         // Who asks for an address has none yet.
-        if !is_guests(from) && !(udp && from.is_unspecified()) {
+        let nobody = udp && from.is_unspecified();
+        if !(is_guests(from) || nobody) {
             return;
         }
         self.lan.learn(from, mac);
@@ -207,7 +216,7 @@ impl<H: Host> Nat<H> {
         let Ok(packet) = Ipv4Packet::new_checked(frame.get(ETHERNET..).unwrap_or_default()) else {
             return;
         };
-        match self.way(IpProtocol::Tcp, key.remote.0, key.remote.1) {
+        match self.way(IpProtocol::Tcp, key.remote, now) {
             Way::Void => {}
             Way::Prohibited if begins => unreachable(&packet, Reason::Prohibited, &mut self.lan),
             Way::Out(to) if begins => self.open(key, SocketAddr::V4(to), frame, now),
@@ -277,7 +286,7 @@ impl<H: Host> Nat<H> {
                 return;
             }
         }
-        let way = self.way(IpProtocol::Udp, to, to_port);
+        let way = self.way(IpProtocol::Udp, (to, to_port), now);
         let servers = match way {
             Way::Dns => self.nameservers(),
             _ => Vec::new(),
@@ -300,7 +309,7 @@ impl<H: Host> Nat<H> {
         if to == GATEWAY || to == DNS {
             return icmp::answer(packet, &mut self.lan);
         }
-        match self.way(IpProtocol::Icmp, to, 0) {
+        match self.way(IpProtocol::Icmp, (to, 0), now) {
             Way::Out(_) => {
                 let mut around = around(&mut self.host, &mut self.lan, &mut self.agenda, now);
                 self.pings.request(packet, &mut around);
@@ -312,7 +321,7 @@ impl<H: Host> Nat<H> {
 
     /// Where a destination leads. The host's own addresses are as closed as the gateway,
     /// unless that stands for the host.
-    fn way(&mut self, protocol: IpProtocol, to: Ipv4Addr, port: u16) -> Way {
+    fn way(&mut self, protocol: IpProtocol, (to, port): Endpoint, now: Instant) -> Way {
         let [first, ..] = to.octets();
         if to.is_multicast() || to.is_broadcast() || first >= 240 {
             return Way::Void;
@@ -326,9 +335,24 @@ impl<H: Host> Nat<H> {
             DNS => Way::Closed,
             GATEWAY if self.config.host => Way::Out(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)),
             GATEWAY => Way::Closed,
-            _ if first == 0 || first == 127 || self.host.is_own(to) => Way::Closed,
+            _ if first == 0 || first == 127 || self.is_own(to, now) => Way::Closed,
             _ => Way::Out(SocketAddrV4::new(to, port)),
         }
+    }
+
+    /// Whether an address is the host's; asked again after a while, as it may get others.
+    fn is_own(&mut self, address: Ipv4Addr, now: Instant) -> bool {
+        if let Some((own, asked)) = self.own.get(&address)
+            && now < *asked + OWN_KNOWN
+        {
+            return *own;
+        }
+        if self.own.len() >= OWN {
+            self.own.clear();
+        }
+        let own = self.host.is_own(address);
+        self.own.insert(address, (own, now));
+        own
     }
 
     fn nameservers(&mut self) -> Vec<SocketAddr> {
@@ -347,7 +371,6 @@ impl<H: Host> Nat<H> {
             Kind::Ping if ready.readable => self.pings.ready(token, agenda),
             Kind::Listener | Kind::PublishedUdp if ready.readable => {
                 self.published.ready(token, agenda);
-                publish::greet(&mut self.lan);
             }
             _ => {}
         }

@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, acceptfrom_with, recvfrom, sendto};
 use smoltcp::time::{Duration, Instant};
 
 use super::agenda::{Agenda, Alarm, Kind, Token};
 use super::host::Host;
-use super::lan::{Endpoint, GATEWAY, GUEST, Lan};
+use super::lan::{Endpoint, GATEWAY, GUEST};
 use super::tcp::{self, Around};
 use super::{NetError, Proto, Publish};
 
@@ -115,6 +116,8 @@ impl Published {
                 Ok((socket, peer)) => {
                     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
                     if let Some(peer) = peer {
+                        // A refinement that a connection works without.
+                        let _ = set_tcp_nodelay(&socket, true);
                         flows.accept(socket, peer, port.guest_port, around);
                     }
                 }
@@ -214,12 +217,5 @@ impl Published {
         // What cannot be sent is lost, as UDP is.
         let _ = sendto(&port.socket, payload, SendFlags::NOSIGNAL, &peer.address);
         true
-    }
-}
-
-/// Whether the guest's whereabouts are to be asked for, as something waits for them.
-pub(crate) fn greet(lan: &mut Lan) {
-    if !lan.knows(GUEST) {
-        lan.ask(GUEST);
     }
 }

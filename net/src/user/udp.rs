@@ -71,6 +71,7 @@ pub(crate) struct Flows {
 }
 
 impl Flows {
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.flows.len()
     }

@@ -104,7 +104,7 @@ impl Flow {
             *opened = true;
             stack.opened();
         }
-        let carried = self.to_host().and_then(|()| self.to_guest());
+        let carried = self.carry_out().and_then(|()| self.carry_in());
         let more = match carried {
             Ok(more) => more,
             // The host's side is broken, and so shall be the guest's.
@@ -161,7 +161,7 @@ impl Flow {
     }
 
     /// From the guest's stack to the socket, as much as it takes.
-    fn to_host(&mut self) -> Result<(), Errno> {
+    fn carry_out(&mut self) -> Result<(), Errno> {
         let Phase::Open { stack, .. } = &mut self.phase else {
             return Ok(());
         };
@@ -199,7 +199,7 @@ impl Flow {
 
     /// From the socket to the guest's stack, as much as there is room for. Whether there
     /// may be more.
-    fn to_guest(&mut self) -> Result<bool, Errno> {
+    fn carry_in(&mut self) -> Result<bool, Errno> {
         let Phase::Open { stack, .. } = &mut self.phase else {
             return Ok(false);
         };

@@ -58,6 +58,7 @@ pub(crate) struct Around<'a, H> {
 }
 
 impl Flows {
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.flows.len()
     }

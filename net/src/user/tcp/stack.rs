@@ -170,7 +170,7 @@ impl Device for Port<'_> {
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Room<'_>> {
-        self.lan.has_room().then(|| Room(self.lan))
+        self.lan.has_room().then_some(Room(self.lan))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -24,7 +24,7 @@ pub(super) struct Guest {
     woken: mpsc::Receiver<()>,
     began: Clock,
     port: u16,
-    pub(super) net: UserNet,
+    _net: UserNet,
 }
 
 /// The host's loopback behind the gateway.
@@ -54,7 +54,7 @@ impl Guest {
             woken,
             began: Clock::now(),
             port: 40000,
-            net,
+            _net: net,
         }
     }
 
@@ -82,9 +82,8 @@ impl Guest {
         let mut nic = Trusting(&mut self.nic);
         self.interface = Interface::new(Config::new(mac), &mut nic, Instant::ZERO);
         for address in addresses {
-            if let IpCidr::Ipv4(address) = address {
-                self.configure(address, HOST);
-            }
+            let IpCidr::Ipv4(address) = address;
+            self.configure(address, HOST);
         }
         self
     }
