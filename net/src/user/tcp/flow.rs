@@ -8,9 +8,10 @@ use rustix::net::sockopt::{set_socket_linger, socket_error};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{Ipv4Packet, TcpPacket};
 
 use super::super::agenda::{Alarm, Readiness};
-use super::super::lan::Lan;
+use super::super::lan::{ETHERNET, Lan};
 use super::Key;
 use super::stack::Stack;
 
@@ -34,6 +35,8 @@ pub(super) struct Flow {
     pub(super) alarm: Alarm,
     /// The last packet from the guest.
     heard: Instant,
+    /// The guest gave it up while the host's side was being connected.
+    abandoned: bool,
     /// The host's side has sent all it will.
     host_done: bool,
     /// The host's side was told that the guest has sent all it will.
@@ -72,6 +75,7 @@ impl Flow {
             queued: false,
             alarm: Alarm::default(),
             heard: now,
+            abandoned: false,
             host_done: false,
             guest_done: false,
         }
@@ -87,11 +91,16 @@ impl Flow {
     }
 
     /// A frame of this connection from the guest. While the host's side is being
-    /// connected, SYNs that are sent again add nothing.
+    /// connected, the last SYN counts, and a reset ends it all.
     pub(super) fn receive(&mut self, frame: Vec<u8>, lan: &mut Lan, now: Instant) {
         self.heard = now;
-        if let Phase::Open { stack, .. } = &mut self.phase {
-            stack.receive(frame, lan, now);
+        match &mut self.phase {
+            Phase::Open { stack, .. } => stack.receive(frame, lan, now),
+            Phase::Connecting { syn } => match control(&frame) {
+                Some((_, true)) => self.abandoned = true,
+                Some((true, false)) => *syn = frame,
+                _ => {}
+            },
         }
     }
 
@@ -117,6 +126,9 @@ impl Flow {
     }
 
     fn connect(&mut self) -> Next {
+        if self.abandoned {
+            return Next::Over;
+        }
         if !self.ready.writable {
             return Next::Wait(self.heard + CLOSING);
         }
@@ -245,4 +257,11 @@ impl Flow {
     fn reset_host(&self) {
         let _ = set_socket_linger(&self.socket, Some(std::time::Duration::ZERO));
     }
+}
+
+/// Whether a frame's segment has SYN set, and RST.
+fn control(frame: &[u8]) -> Option<(bool, bool)> {
+    let packet = Ipv4Packet::new_checked(frame.get(ETHERNET..)?).ok()?;
+    let segment = TcpPacket::new_checked(packet.payload()).ok()?;
+    Some((segment.syn() && !segment.ack(), segment.rst()))
 }

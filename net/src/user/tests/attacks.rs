@@ -117,6 +117,17 @@ fn a_flood_of_syns_holds_a_bounded_number_of_sockets() {
 }
 
 #[test]
+fn a_reset_gives_a_connection_up_before_it_stands() {
+    let (mut nat, mut now) = (nat(), Instant::ZERO);
+    let (from, to) = ((GUEST, 4000), (WORLD, 80));
+    nat.frame(syn(from, to), now);
+    assert_eq!(nat.counts(), [1, 0, 0, 0]);
+    nat.frame(segment(from, to, TcpControl::Rst, (2, None), &[]), now);
+    assert!(drive(&mut nat, &mut now, Duration::from_millis(1)).is_empty());
+    assert_eq!(nat.counts(), [0; 4]);
+}
+
+#[test]
 fn a_scan_of_udp_ports_holds_a_bounded_number_of_sockets() {
     let (mut nat, mut now) = (nat(), Instant::ZERO);
     for port in 1..=20_000 {

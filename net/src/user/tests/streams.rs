@@ -3,7 +3,6 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
 
 use smoltcp::socket::tcp::State;
 
@@ -109,11 +108,12 @@ fn resets_pass_through_both_ways() {
     });
     let mut guest = Guest::new(open());
     let stream = guest.connected(HOST, port);
-    guest.exchange(stream, b"", false);
     guest.tcp(stream).send_slice(b"x").expect("open");
-    guest.linger(Duration::from_millis(30));
+    guest.until("an acknowledgement", |guest| {
+        (guest.tcp(stream).send_queue() == 0).then_some(())
+    });
     guest.tcp(stream).abort();
-    guest.linger(Duration::from_millis(30));
+    guest.until("the reset", |_| server.is_finished().then_some(()));
     server.join().expect("no panic");
 
     // Closing with unread bytes resets.
@@ -227,7 +227,7 @@ fn a_published_port_leads_to_the_guest() {
         guest.exchange(handle, b"from the guest", true),
         b"from outside"
     );
-    guest.linger(Duration::from_millis(20));
+    guest.until("the end", |_| client.is_finished().then_some(()));
     let port = client.join().expect("no panic");
     assert_eq!((peer.addr, peer.port), (HOST.into(), port));
 }
