@@ -10,9 +10,9 @@ use isoform_devices::finisher::{Finisher, OutcomeSink};
 use isoform_devices::plic::{Plic, PlicDevice};
 use isoform_devices::rtc::Rtc;
 use isoform_devices::uart::Uart;
-use isoform_devices::virtio::blk::{Blk, BlkConfig, BlockPort};
-use isoform_devices::virtio::console::{Console, PortConfig};
-use isoform_devices::virtio::net::{Net, NetConfig, NetPort};
+use isoform_devices::virtio::blk::{Blk, BlkConfig, BlkSlot, BlockPort};
+use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
+use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
 use isoform_devices::virtio::rng::{EntropyPort, Rng};
 use isoform_devices::virtio::{Doorbell, EmptySlot, Interface, VirtioMmio, VirtioSlot};
 use isoform_memory::{Bus, BusError, Ram, RamError};
@@ -130,11 +130,11 @@ pub struct Board {
     /// The serial port, for input.
     pub uart: Arc<Mutex<Uart>>,
     /// The disks, by slot, for completions.
-    pub disks: Vec<(usize, Arc<Mutex<VirtioMmio<Blk>>>)>,
+    pub disks: Vec<(usize, Arc<Mutex<dyn BlkSlot>>)>,
     /// The consoles, by slot, for input and room.
-    pub consoles: Vec<(usize, Arc<Mutex<VirtioMmio<Console>>>)>,
+    pub consoles: Vec<(usize, Arc<Mutex<dyn ConsoleSlot>>)>,
     /// The network cards, by slot, for frames and room.
-    pub cards: Vec<(usize, Arc<Mutex<VirtioMmio<Net>>>)>,
+    pub cards: Vec<(usize, Arc<Mutex<dyn NetSlot>>)>,
     /// Everything in slots, by number, for doorbells.
     pub slots: Vec<(usize, Arc<Mutex<dyn VirtioSlot>>)>,
     /// Devices with deadlines.
@@ -286,9 +286,9 @@ impl Board {
 struct Builder {
     bus: Bus,
     devices: Vec<Arc<Mutex<dyn Device>>>,
-    disks: Vec<(usize, Arc<Mutex<VirtioMmio<Blk>>>)>,
-    consoles: Vec<(usize, Arc<Mutex<VirtioMmio<Console>>>)>,
-    cards: Vec<(usize, Arc<Mutex<VirtioMmio<Net>>>)>,
+    disks: Vec<(usize, Arc<Mutex<dyn BlkSlot>>)>,
+    consoles: Vec<(usize, Arc<Mutex<dyn ConsoleSlot>>)>,
+    cards: Vec<(usize, Arc<Mutex<dyn NetSlot>>)>,
     slots: Vec<(usize, Arc<Mutex<dyn VirtioSlot>>)>,
 }
 

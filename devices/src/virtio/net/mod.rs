@@ -2,7 +2,7 @@
 //! to and come from lies behind a [`NetPort`].
 //!
 //! A frame that the port refuses waits, and the driver's queue with it, until the run
-//! loop says by [`VirtioMmio::look`] that there is room; so no frame is lost, and a
+//! loop says by [`NetSlot::look`] that there is room; so no frame is lost, and a
 //! guest that sends faster than the other side takes is slowed down. Frames for which
 //! the driver has no buffer stay with the port.
 //!
@@ -22,7 +22,7 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, Queues, VirtioDevice, VirtioMmio};
+use super::{NeedsReset, Queues, Transport, VirtioDevice, VirtioSlot};
 use filter::Filter;
 use spec::{CONTROL, Features, LINK_UP, RX, TX, command};
 
@@ -53,11 +53,11 @@ pub struct Offloads {
 /// call back.
 pub trait NetPort: Send {
     /// Sends a frame of 14 to [`FRAME_MAX`] bytes, without its check sequence. Gives it
-    /// back where there is no room; then [`VirtioMmio::look`] is to be called when there
+    /// back where there is no room; then [`NetSlot::look`] is to be called when there
     /// is.
     fn send(&mut self, frame: Vec<u8>) -> Result<(), Vec<u8>>;
 
-    /// The next frame for the guest. Where none came, [`VirtioMmio::look`] is to be called
+    /// The next frame for the guest. Where none came, [`NetSlot::look`] is to be called
     /// when one does.
     fn receive(&mut self) -> Option<Vec<u8>>;
 
@@ -253,9 +253,14 @@ impl Net {
     }
 }
 
-impl VirtioMmio<Net> {
+/// What the run loop needs of a card, whatever its transport.
+pub trait NetSlot: VirtioSlot {
     /// The port has frames, or room for them.
-    pub fn look(&mut self) {
+    fn look(&mut self);
+}
+
+impl<T: Transport<Inner = Net>> NetSlot for T {
+    fn look(&mut self) {
         self.with(|device, queues| {
             device.transmit(queues)?;
             device.receive(queues)
