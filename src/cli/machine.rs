@@ -49,7 +49,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
     let start = start(args, verbose)?;
     let extra: Vec<DriveSpec> = start.disk.into_iter().collect();
     let drives = drive::place(&args.guest.drives, &extra).map_err(conflict)?;
-    let cards = net::cards(&args.nets, &args.publish).map_err(conflict)?;
+    let cards = net::cards(&args.nets, &args.publish, args.pcap.as_deref()).map_err(conflict)?;
     if !cards.is_empty() && matches!(args.clock, ClockChoice::Insn { .. }) {
         return Err(conflict(
             "a network answers in the host's time, which --clock insn has none of; \

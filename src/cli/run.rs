@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// alone; 0.0.0.0:2222:22 from everywhere.
     #[arg(long, value_name = "PORTS", value_parser = config::net::publish, help_heading = MACHINE)]
     pub(super) publish: Vec<Publish>,
+    /// Write what the (first) network card sends and receives to FILE, for Wireshark
+    #[arg(long, value_name = "FILE", help_heading = MACHINE)]
+    pub(super) pcap: Option<PathBuf>,
     /// Write the machine's device tree to FILE and do not run
     #[arg(long, value_name = "FILE", help_heading = BOOT)]
     pub(super) dump_dtb: Option<PathBuf>,
@@ -95,6 +98,7 @@ impl Args {
             serial: None,
             nets: Vec::new(),
             publish: Vec::new(),
+            pcap: None,
             dump_dtb: None,
             backend: BackendChoice::default(),
             translation_cache: Some("off".into()),

@@ -39,6 +39,8 @@ pub struct Card {
     pub mtu: u16,
     /// What it is plugged into.
     pub link: Link,
+    /// Where what it sends and receives is written, if anywhere.
+    pub pcap: Option<PathBuf>,
 }
 
 /// What a network card is plugged into.
@@ -223,13 +225,18 @@ pub fn publish(text: &str) -> Result<Publish, String> {
     })
 }
 
-/// Puts `--net` and `--publish` together. Published ports belong to the first network of a
-/// guest's own, and ask for one if there is none.
+/// Puts `--net`, `--publish` and `--pcap` together. Published ports belong to the first
+/// network of a guest's own, and ask for one if there is none; what is captured is the first
+/// card's.
 ///
 /// # Errors
 /// Too many cards, or two with one address; a boot file that nobody serves; one port of
-/// the host published twice.
-pub fn cards(nets: &[NetSpec], published: &[Publish]) -> Result<Vec<Card>, String> {
+/// the host published twice; a capture without a card.
+pub fn cards(
+    nets: &[NetSpec],
+    published: &[Publish],
+    pcap: Option<&Path>,
+) -> Result<Vec<Card>, String> {
     for (nth, port) in published.iter().enumerate() {
         let same = |other: &Publish| (other.bind, other.protocol) == (port.bind, port.protocol);
         if published.iter().skip(nth + 1).any(same) {
@@ -243,6 +250,9 @@ pub fn cards(nets: &[NetSpec], published: &[Publish]) -> Result<Vec<Card>, Strin
     if specs.len() > MAX_CARDS {
         return Err(format!("a machine has at most {MAX_CARDS} network cards"));
     }
+    if pcap.is_some() && specs.is_empty() {
+        return Err("--pcap needs a network card: give --net user".to_owned());
+    }
     let mut published = published.to_vec();
     let mut cards = Vec::new();
     for (nth, NetSpec { mac, mtu, link }) in specs.into_iter().enumerate() {
@@ -253,6 +263,7 @@ pub fn cards(nets: &[NetSpec], published: &[Publish]) -> Result<Vec<Card>, Strin
             mac: mac.unwrap_or_else(|| counted(nth)),
             mtu,
             link: Link::User(user),
+            pcap: pcap.filter(|_| nth == 0).map(Path::to_owned),
         });
     }
     for (nth, card) in cards.iter().enumerate() {
@@ -375,12 +386,15 @@ mod tests {
             };
             cards.into_iter().map(port).collect::<Vec<_>>()
         };
-        assert_eq!(cards(&[], &[]), Ok(Vec::new()));
-        assert_eq!(cards(&[], &[ssh]).map(published), Ok(vec![vec![ssh]]));
+        assert_eq!(cards(&[], &[], None), Ok(Vec::new()));
+        assert_eq!(cards(&[], &[ssh], None).map(published), Ok(vec![vec![ssh]]));
         let nets = ["user,restrict=on", "user"].map(|text| net(text).expect("a network"));
-        let both = cards(&nets, &[ssh]);
+        let both = cards(&nets, &[ssh], None);
         assert_eq!(both.map(published), Ok(vec![vec![ssh], vec![]]));
-        assert!(cards(&[], &[ssh, ssh]).is_err());
+        assert!(cards(&[], &[ssh, ssh], None).is_err());
+        assert!(cards(&[], &[], Some(Path::new("x"))).is_err());
+        let captured = cards(&[], &[ssh], Some(Path::new("x"))).expect("a card");
+        assert_eq!(captured[0].pcap.as_deref(), Some(Path::new("x")));
     }
 
     #[test]
@@ -389,7 +403,7 @@ mod tests {
             texts.iter().map(|t| net(t).expect("a network")).collect()
         };
         let macs = |texts: &[&str]| {
-            let cards = cards(&parse(texts), &[])?;
+            let cards = cards(&parse(texts), &[], None)?;
             Ok::<_, String>(cards.into_iter().map(|c| c.mac[5]).collect::<Vec<_>>())
         };
         assert_eq!(macs(&["user", "user"]), Ok(vec![0x56, 0x57]));

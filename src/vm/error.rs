@@ -20,6 +20,14 @@ pub enum VmError {
     /// A network card cannot be plugged in.
     #[error("--net: {0}")]
     Net(#[from] isoform_net::user::NetError),
+    /// Frames cannot be captured.
+    #[error("--pcap: cannot write {}", .path.display())]
+    Pcap {
+        /// Where to.
+        path: PathBuf,
+        /// What the host said.
+        source: std::io::Error,
+    },
     /// The serial line cannot be set up.
     #[error(transparent)]
     Console(#[from] ConsoleError),

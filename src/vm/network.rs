@@ -5,7 +5,9 @@ use super::event::Event;
 use crate::config::net::{Card, Link, Protocol, Publish, User};
 use isoform_devices::virtio::net::{NetConfig, NetPort, Offloads};
 use isoform_net::cable::{self, NicEnd, cable};
+use isoform_net::pcap::Pcap;
 use isoform_net::user::{self, Proto, UserConfig, UserNet};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::sync::mpsc::Sender;
 
 /// The host's side of a card. It ends when it is dropped.
@@ -25,7 +27,15 @@ impl Network {
             // Nobody listens any more once the machine has ended.
             let _ = events.send(Event::Net { slot });
         };
-        let (nic, host) = cable(wake)?;
+        let (nic, mut host) = cable(wake)?;
+        if let Some(path) = &card.pcap {
+            let failed = |source| VmError::Pcap {
+                path: path.clone(),
+                source,
+            };
+            host.capture(Pcap::create(path).map_err(failed)?);
+        }
+        allow_sockets();
         let Link::User(user) = &card.link;
         let network = Self {
             _user: UserNet::start(user_config(user, card.mtu), host)?,
@@ -34,9 +44,23 @@ impl Network {
     }
 }
 
+/// A connection of the guest's is a descriptor of ours: as many as the host allows.
+fn allow_sockets() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(e) = setrlimit(Resource::Nofile, limit) {
+        log::warn!("the guest may run out of connections: {e}");
+    }
+}
+
 /// What a card tells its guest.
 pub(super) fn config(card: &Card) -> NetConfig {
-    let Card { mac, mtu, link } = card;
+    let Card {
+        mac,
+        mtu,
+        link,
+        pcap: _,
+    } = card;
     let Link::User(_) = link;
     NetConfig {
         mac: *mac,
