@@ -12,6 +12,8 @@ mod disk;
 mod image;
 #[path = "guests/machine.rs"]
 mod machine;
+#[path = "guests/network.rs"]
+mod network;
 #[path = "common/program.rs"]
 mod program;
 #[path = "guests/session.rs"]
