@@ -20,7 +20,9 @@
 //! * [`finisher`]: power off, reset, exit code.
 //! * [`rtc`]: Goldfish real-time clock.
 //! * [`htif`]: host-target interface of bare-metal test programs.
-//! * [`virtio`]: transport, block device, console, entropy.
+//! * [`pflash`]: parallel NOR flash that firmware runs from.
+//! * [`fw_cfg`]: items that the machine hands to its firmware.
+//! * [`virtio`]: transports, block device, network card, console, entropy.
 //!
 //! Invariant: a device imports no other device. `virtio` holds what virtio
 //! devices share.
@@ -28,8 +30,10 @@
 pub mod aclint;
 pub mod aplic;
 pub mod finisher;
+pub mod fw_cfg;
 pub mod htif;
 pub mod imsic;
+pub mod pflash;
 pub mod plic;
 pub mod rtc;
 pub mod sink;

@@ -1,6 +1,7 @@
 //! The physical bus: which device answers a guest-physical address.
 
 use crate::ram::Ram;
+use crate::rom::Rom;
 use isoform_core::{BusFault, Device, Size};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +57,7 @@ pub struct Bus {
     ram: Arc<Ram>,
     /// Sorted by base, without overlap.
     windows: Vec<Window>,
+    roms: Vec<Arc<Rom>>,
 }
 
 impl Bus {
@@ -64,6 +66,7 @@ impl Bus {
         Self {
             ram,
             windows: Vec::new(),
+            roms: Vec::new(),
         }
     }
 
@@ -101,6 +104,37 @@ impl Bus {
             },
         );
         Ok(())
+    }
+
+    /// Makes the contents behind a device's window known, to be read and fetched directly.
+    /// They lie wholly in the window.
+    pub fn map_rom(&mut self, rom: Arc<Rom>) {
+        self.roms.push(rom);
+    }
+
+    /// The contents that hold a guest-physical address, where there are some.
+    #[inline]
+    pub fn rom(&self, gpa: u64) -> Option<&Rom> {
+        self.roms
+            .iter()
+            .find(|rom| rom.holds(gpa))
+            .map(|rom| &**rom)
+    }
+
+    /// Loads what is memory: RAM, or contents that answer directly. Naturally aligned.
+    #[inline]
+    pub fn load(&self, gpa: u64, size: Size) -> Option<u64> {
+        self.ram
+            .load(gpa, size)
+            .or_else(|| self.rom(gpa)?.load(gpa, size))
+    }
+
+    /// As [`Bus::load`], for bytes at any alignment. `None` where not all of them are
+    /// memory of one kind.
+    pub fn load_bytes(&self, gpa: u64, bytes: &mut [u8]) -> Option<()> {
+        self.ram
+            .read(gpa, bytes)
+            .or_else(|| self.rom(gpa)?.read_direct(gpa, bytes))
     }
 
     /// Guest RAM.

@@ -35,6 +35,14 @@ impl CodePages {
         }
     }
 
+    /// For other pages, numbered by themselves, whose changes count here, too.
+    pub(crate) fn beside(&self, pages: usize) -> Self {
+        Self {
+            changes: self.changes.clone(),
+            ..Self::new(pages)
+        }
+    }
+
     fn word(&self, page: usize) -> Option<&AtomicU32> {
         self.words.get(page)
     }

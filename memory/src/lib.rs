@@ -3,6 +3,7 @@
 //!
 //! * [`Ram`]: one memfd, mapped shared. Naturally aligned accesses are single
 //!   relaxed atomics in every form; no Rust reference to guest bytes ever exists.
+//! * [`Rom`]: what a flash chip holds: read and fetched directly, written by its device.
 //! * [`Bus`]: which device answers a guest-physical address.
 //! * [`Tlb`]: virtual page → host address, per vCPU, a few address spaces kept.
 //! * [`CodePages`]: which pages hold code that somebody decoded, and whether they
@@ -18,12 +19,14 @@ mod bus;
 mod code;
 mod host;
 mod ram;
+mod rom;
 mod tlb;
 
 pub use bus::{Bus, BusError, Window, WindowCounts};
 pub use code::{CodePages, WriteEpoch};
 pub use host::has_cas128;
 pub use ram::{Dma, Ram, RamError};
+pub use rom::Rom;
 pub use tlb::{Mapping, SpaceId, Tlb};
 
 /// Bytes in a page, the unit of translation and of tracking.

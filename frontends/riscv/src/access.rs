@@ -22,7 +22,7 @@ impl Hart {
             return self.load_misaligned(va, ty);
         }
         let gpa = self.translate(va, ty.size.bytes(), Access::Load)?.gpa;
-        if let Some(value) = self.ram.load(gpa, ty.size) {
+        if let Some(value) = self.bus.load(gpa, ty.size) {
             return Ok(ty.extend(value));
         }
         // A device's registers may change interrupt lines, even by a read.
@@ -51,16 +51,19 @@ impl Hart {
     }
 
     /// The parts of a misaligned access, a page each: guest-physical address and
-    /// length. All of it must be RAM: devices answer aligned accesses only.
+    /// length. All of it must be RAM (or, of a load, contents that answer directly):
+    /// devices answer aligned accesses only.
     fn parts(&mut self, va: u64, size: Size, access: Access) -> Result<[(u64, usize); 2], Trap> {
         let bytes = size.bytes();
         let first = bytes.min(PAGE - va % PAGE);
         let mut part = |va: u64, len: u64| {
             let gpa = self.translate(va, len, access)?.gpa;
-            let ends = (self.ram.page_index(gpa), self.ram.page_index(gpa + len - 1));
-            match ends {
-                (Some(_), Some(_)) => Ok((gpa, len as usize)),
-                _ => Err(access.access_fault(va)),
+            let is_ram = |gpa| self.ram.page_index(gpa).is_some();
+            let is_rom = || access == Access::Load && self.bus.rom(gpa).is_some();
+            if is_ram(gpa) && is_ram(gpa + len - 1) || is_rom() {
+                Ok((gpa, len as usize))
+            } else {
+                Err(access.access_fault(va))
             }
         };
         let low = part(va, first)?;
@@ -76,9 +79,9 @@ impl Hart {
         let mut bytes = [0; 8];
         let (a, b) = bytes.split_at_mut(n);
         let read = self
-            .ram
-            .read(low, a)
-            .and_then(|()| self.ram.read(high, b.get_mut(..m)?));
+            .bus
+            .load_bytes(low, a)
+            .and_then(|()| self.bus.load_bytes(high, b.get_mut(..m)?));
         read.ok_or(Access::Load.access_fault(va))?;
         Ok(ty.extend(u64::from_le_bytes(bytes)))
     }

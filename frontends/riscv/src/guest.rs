@@ -72,20 +72,25 @@ impl Guest for Hart {
             Some(gpa) => gpa,
             None => self.translate(pc, 2, Access::Fetch)?.gpa & !(isoform_memory::PAGE - 1),
         };
-        match self.ram.page_index(gpa) {
-            Some(page) => Ok(PageId {
-                gpa,
-                version: self.ram.code().version(page),
-            }),
-            None => Err(Trap::new(Cause::InstructionAccess, pc)),
-        }
+        let version = match self.ram.page_index(gpa) {
+            Some(page) => Some(self.ram.code().version(page)),
+            None => self.bus.rom(gpa).map(|rom| rom.version(gpa)),
+        };
+        version
+            .map(|version| PageId { gpa, version })
+            .ok_or(Trap::new(Cause::InstructionAccess, pc))
     }
 
     fn read_code_page(&mut self, page: PageId, bytes: &mut [u8; 4096]) -> u32 {
         let Some(index) = self.ram.page_index(page.gpa) else {
-            // `fetch_page` gives pages of RAM only; other bytes would be illegal.
-            bytes.fill(0);
-            return page.version;
+            let rom = self.bus.rom(page.gpa);
+            return rom
+                .and_then(|rom| rom.read_code_page(page.gpa, bytes))
+                .unwrap_or_else(|| {
+                    // `fetch_page` gives pages of memory only; these bytes are illegal.
+                    bytes.fill(0);
+                    page.version
+                });
         };
         let (version, epoch) = self.epoch.track(self.id, self.ram.code(), index);
         // Also where another hart tracked the page: its request may not be served yet.
@@ -103,7 +108,8 @@ impl Guest for Hart {
         let pc = self.state.pc;
         let mut half = |va: u64| {
             let gpa = self.translate(va, 2, Access::Fetch)?.gpa;
-            let value = self.ram.load(gpa, Size::B2);
+            let contents = || self.bus.rom(gpa)?.content(gpa, Size::B2);
+            let value = self.ram.load(gpa, Size::B2).or_else(contents);
             value
                 .map(|v| v as u16)
                 .ok_or(Trap::new(Cause::InstructionAccess, va))

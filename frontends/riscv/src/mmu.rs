@@ -180,7 +180,7 @@ impl Hart {
                 read,
                 write,
             });
-        } else if self.ram.page_index(gpa).is_some() {
+        } else if self.ram.page_index(gpa).is_some() || self.bus.rom(gpa).is_some() {
             self.tlb.insert_fetch(va, gpa, log_size);
         }
     }

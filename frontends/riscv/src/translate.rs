@@ -103,7 +103,7 @@ impl Translate for Hart {
             }
             MemOp::Load(ty) => {
                 let found = self.translate(addr, ty.size.bytes(), Access::Load).ok()?;
-                self.ram.load(found.gpa, ty.size).map(|v| ty.extend(v))
+                self.bus.load(found.gpa, ty.size).map(|v| ty.extend(v))
             }
             MemOp::Store(size) if addr & (size.bytes() - 1) != 0 => {
                 self.store_misaligned(addr, size, a).ok().map(|()| 0)
