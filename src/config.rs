@@ -6,6 +6,7 @@
 //! (`boot::load`, the disks); whether a CPU knows a feature is asked of the CPU.
 
 pub mod drive;
+pub mod firmware;
 pub mod net;
 pub mod size;
 pub mod words;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use drive::{Drive, DriveSpec};
+pub use firmware::{FwCfgItem, FwCfgName, PflashSpec};
 
 /// Physical address of the first byte of RAM on the `virt` board.
 pub const RAM_BASE: u64 = 0x8000_0000;
@@ -132,6 +134,10 @@ pub struct MachineConfig {
     pub drives: Vec<Drive>,
     /// Network cards.
     pub cards: Vec<net::Card>,
+    /// What the flash banks hold, at most [`firmware::FLASH_BANKS`]; others are erased.
+    pub pflash: Vec<PflashSpec>,
+    /// What firmware is handed.
+    pub fw_cfg: Vec<FwCfgItem>,
     /// Where the serial line ends.
     pub serial: SerialSpec,
     /// Properties of the board.
@@ -170,6 +176,8 @@ impl Default for MachineConfig {
             dump_dtb: None,
             drives: Vec::new(),
             cards: Vec::new(),
+            pflash: Vec::new(),
+            fw_cfg: Vec::new(),
             serial: SerialSpec::default(),
             machine: MachineOptions::default(),
             cpu: CpuOptions::default(),

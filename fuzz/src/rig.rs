@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use isoform::board::{Board, Connections, Slot};
+use isoform::board::{Board, Connections, FlashBank, Slot};
 use isoform::config::{MachineConfig, MachineOptions, VirtioMmio};
 use isoform_core::Clock;
+use isoform_devices::fw_cfg::Items;
 use isoform_devices::virtio::Doorbell;
 use isoform_devices::virtio::blk::{BlkConfig, BlockRequest};
 use isoform_devices::virtio::console::PortConfig;
@@ -84,6 +85,8 @@ impl Rig {
         };
         let (rung, asked) = (bells.clone(), requests.clone());
         let submit = move |request| asked.lock().expect("nobody panics with it").push(request);
+        let mut items = Items::default();
+        items.add_file("opt/fuzz", *b"some bytes");
         let connections = Connections {
             clock: Arc::new(Still),
             serial: Box::new(|_: &[u8]| {}),
@@ -95,6 +98,8 @@ impl Rig {
                 (1, Slot::Console(vec![port("", true), port("fuzz", false)])),
                 (2, Slot::Rng(Box::new(|bytes: &mut [u8]| bytes.fill(0x5a)))),
             ],
+            flash: vec![FlashBank::default()],
+            items,
         };
         let board = Board::new(&config, connections).expect("a board without options");
         Self {

@@ -61,6 +61,7 @@ pub fn write(facts: &Facts<'_>) -> Result<Vec<u8>, Error> {
     devices(&mut fdt, facts.harts as u32)?;
     fdt.end_node(soc)?;
     power(&mut fdt)?;
+    firmware(&mut fdt)?;
     fdt.end_node(root)?;
     fdt.finish()
 }
@@ -198,4 +199,19 @@ fn power(fdt: &mut FdtWriter) -> Result<(), Error> {
         fdt.end_node(node)?;
     }
     Ok(())
+}
+
+/// Flash, and what firmware is handed. Their nodes are where firmware knows them from
+/// QEMU.
+fn firmware(fdt: &mut FdtWriter) -> Result<(), Error> {
+    let banks = [MAP.bank(0), MAP.bank(1)].map(|bank| [bank.base, bank.size]);
+    let node = fdt.begin_node(&format!("flash@{:x}", MAP.flash.base))?;
+    fdt.property_string("compatible", "cfi-flash")?;
+    fdt.property_array_u64("reg", banks.as_flattened())?;
+    fdt.property_u32("bank-width", 4)?;
+    fdt.end_node(node)?;
+
+    let node = device(fdt, "fw-cfg", MAP.fw_cfg, &["qemu,fw-cfg-mmio"])?;
+    fdt.property_null("dma-coherent")?;
+    fdt.end_node(node)
 }

@@ -7,4 +7,4 @@ pub mod fdt;
 mod virt;
 mod watched;
 
-pub use virt::{Board, BoardError, Connections, MAP, Place, Slot};
+pub use virt::{Board, BoardError, Connections, FlashBank, MAP, Place, Slot};

@@ -2,11 +2,14 @@
 //! firmware and operating systems made for it run here as they are.
 
 use super::watched::Watched;
+use crate::config::firmware::{FLASH_BANK, FLASH_BANKS, FLASH_BASE};
 use crate::config::{MachineConfig, RAM_BASE, VirtioMmio as Registers, drive::VIRTIO_SLOTS};
 use isoform_core::{Attention, Clock, Device, IrqLine};
 use isoform_devices::CharSink;
 use isoform_devices::aclint::{Aclint, HartLines, Sswi};
 use isoform_devices::finisher::{Finisher, OutcomeSink};
+use isoform_devices::fw_cfg::{FwCfg, Items};
+use isoform_devices::pflash::{FlashPort, Pflash};
 use isoform_devices::plic::{Plic, PlicDevice};
 use isoform_devices::rtc::Rtc;
 use isoform_devices::uart::Uart;
@@ -15,7 +18,7 @@ use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
 use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
 use isoform_devices::virtio::rng::{EntropyPort, Rng};
 use isoform_devices::virtio::{Doorbell, EmptySlot, Interface, VirtioMmio, VirtioSlot};
-use isoform_memory::{Bus, BusError, Ram, RamError};
+use isoform_memory::{Bus, BusError, Ram, RamError, Rom};
 use isoform_riscv::{Lines, Timebase, irq};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -48,6 +51,10 @@ pub struct Map {
     pub uart: Place,
     /// The first virtio-mmio slot; the others follow it, interrupt by interrupt.
     pub virtio: Place,
+    /// What firmware is handed.
+    pub fw_cfg: Place,
+    /// The first flash bank; the other follows it.
+    pub flash: Place,
 }
 
 const fn place(base: u64, size: u64, irq: u32) -> Place {
@@ -63,7 +70,14 @@ pub const MAP: Map = Map {
     plic: place(0xc00_0000, 0x60_0000, 0),
     uart: place(0x1000_0000, 0x100, 10),
     virtio: place(0x1000_1000, 0x1000, 1),
+    fw_cfg: place(0x1010_0000, 0x18, 0),
+    flash: place(FLASH_BASE, FLASH_BANK, 0),
 };
+
+/// Bytes of flash contents that are looked at for being erased.
+const ERASED_PIECE: usize = 4096;
+/// Bytes of a flash bank's block.
+const FLASH_BLOCK: u64 = 256 << 10;
 
 /// PLIC sources, source 0 (which does not exist) not counted.
 pub(super) const PLIC_SOURCES: u32 = 95;
@@ -77,6 +91,12 @@ impl Map {
             self.virtio.size,
             self.virtio.irq + slot as u32,
         )
+    }
+
+    /// A flash bank, below [`FLASH_BANKS`].
+    pub const fn bank(&self, bank: usize) -> Place {
+        let n = bank as u64;
+        place(self.flash.base + n * self.flash.size, self.flash.size, 0)
     }
 }
 
@@ -103,6 +123,17 @@ pub enum Slot {
     Rng(Box<dyn EntropyPort>),
 }
 
+/// What a flash bank holds, and who hears of changes.
+#[derive(Default)]
+pub struct FlashBank {
+    /// From the start of the bank; the rest is erased.
+    pub contents: Vec<u8>,
+    /// The guest cannot change it.
+    pub read_only: bool,
+    /// Who hears of changes.
+    pub port: Option<Box<dyn FlashPort>>,
+}
+
 /// What a board needs from outside.
 pub struct Connections {
     /// Time.
@@ -117,6 +148,10 @@ pub struct Connections {
     pub doorbell: Box<dyn Fn(usize) -> Arc<dyn Doorbell>>,
     /// What is in the slots, by number.
     pub slots: Vec<(usize, Slot)>,
+    /// The flash banks, from the first; others are erased, and end with the machine.
+    pub flash: Vec<FlashBank>,
+    /// What firmware is handed.
+    pub items: Items,
 }
 
 /// A board, built.
@@ -153,6 +188,8 @@ impl Board {
             deadline_changed,
             doorbell,
             slots,
+            flash,
+            items,
         } = connections;
         let ram = Arc::new(Ram::new(RAM_BASE, config.memory)?);
         let lines: Vec<Arc<Lines>> = (0..config.smp)
@@ -253,6 +290,13 @@ impl Board {
                 }
             }
         }
+        let fw_cfg = FwCfg::new(items, ram);
+        board.map("fw-cfg", MAP.fw_cfg, Arc::new(Mutex::new(fw_cfg)))?;
+        let missing = std::iter::repeat_with(FlashBank::default);
+        let banks = flash.into_iter().chain(missing).take(FLASH_BANKS);
+        for (n, bank) in banks.enumerate() {
+            board.map_flash(MAP.bank(n), bank)?;
+        }
         let Builder {
             bus,
             devices,
@@ -313,6 +357,31 @@ impl Builder {
     ) -> Result<(), BusError> {
         self.bus.map(name, place.base, place.size, device.clone())?;
         self.devices.push(device);
+        Ok(())
+    }
+
+    fn map_flash(&mut self, place: Place, bank: FlashBank) -> Result<(), BoardError> {
+        let FlashBank {
+            contents,
+            read_only,
+            port,
+        } = bank;
+        let rom = Arc::new(Rom::new(place.base, place.size, self.bus.ram())?);
+        // Erased parts cost nothing as long as nobody writes them.
+        for (n, piece) in contents.chunks(ERASED_PIECE).enumerate() {
+            let at = place.base + (n * ERASED_PIECE) as u64;
+            let beyond = || BusError::Shape {
+                what: "pflash",
+                base: place.base,
+                size: contents.len() as u64,
+            };
+            if piece.iter().any(|byte| *byte != 0xff) {
+                rom.write(at, piece).ok_or_else(beyond)?;
+            }
+        }
+        let flash = Pflash::new(rom.clone(), FLASH_BLOCK, read_only, port);
+        self.map("pflash", place, Arc::new(Mutex::new(flash)))?;
+        self.bus.map_rom(rom);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::config::firmware::{FwCfgSpec, PflashSpec};
 use crate::config::{self, Arch, BiosChoice, CpuOptions, DriveSpec, MachineOptions};
 
 /// A guest.
@@ -43,6 +44,22 @@ pub(super) struct Args {
     #[arg(long = "drive", value_name = "DRIVE",
           value_parser = config::drive::drive, help_heading = MACHINE)]
     pub(super) drives: Vec<DriveSpec>,
+    /// What a flash bank holds: FILE[,readonly=on][,snapshot=on]; the first is for
+    /// firmware, the second for its variables
+    ///
+    /// Where no IMAGE is a program, the first bank is what starts, at 0x20000000, and a
+    /// kernel given with --kernel is handed to it. A bank holds 32 MiB; of a shorter file
+    /// the rest is erased flash, and the file grows when the guest writes there. With
+    /// snapshot=on what the guest writes vanishes with the machine.
+    #[arg(long = "pflash", value_name = "FLASH",
+          value_parser = config::firmware::pflash, help_heading = MACHINE)]
+    pub(super) pflash: Vec<PflashSpec>,
+    /// Hand an item to the firmware: NAME,file=F or NAME,string=S
+    ///
+    /// Names are as in opt/org.example/item. May be given more than once.
+    #[arg(long = "fw-cfg", alias = "fw_cfg", value_name = "ITEM",
+          value_parser = config::firmware::fw_cfg, help_heading = MACHINE)]
+    pub(super) fw_cfg: Vec<FwCfgSpec>,
 
     /// The kernel, where IMAGE is a disk or is not given
     #[arg(long, value_name = "FILE", help_heading = BOOT)]

@@ -9,12 +9,13 @@ use isoform_images::{self as images, Options};
 
 use super::progress::Reporter;
 use super::run::Args;
-use super::{Failure, conflict};
+use super::{Failure, conflict, handed};
 use crate::boot::load::{
     self, Firmware, Kind, LoadError, Payload, Program, Source, StartMode, detect, detect_path,
 };
+use crate::config::firmware::FLASH_BANKS;
 use crate::config::{
-    BiosChoice, ClockChoice, DriveSpec, MachineConfig, RAM_BASE, SerialSpec, drive, net,
+    BiosChoice, ClockChoice, DriveSpec, FwCfgItem, MachineConfig, RAM_BASE, SerialSpec, drive, net,
 };
 
 /// The guest that runs when nothing else is asked for.
@@ -31,6 +32,8 @@ struct Start {
     append: Option<String>,
     /// An IMAGE that is a disk.
     disk: Option<DriveSpec>,
+    /// What firmware in flash is handed.
+    handed: Vec<FwCfgItem>,
 }
 
 /// Makes the machine that `args` ask for. Files are opened and recognised here, so
@@ -57,6 +60,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         ));
     }
     let firmware = firmware(args.guest.bios.as_ref(), start.program.as_ref())?;
+    let fw_cfg = handed::items(&args.guest.fw_cfg, start.handed)?;
     if let Some(program) = &start.program
         && (args.exec.is_none() || verbose)
     {
@@ -74,6 +78,8 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         dump_dtb: args.dump_dtb.clone(),
         drives,
         cards,
+        pflash: args.guest.pflash.clone(),
+        fw_cfg,
         serial,
         machine: args.guest.machine,
         cpu: args.guest.cpu.clone(),
@@ -145,6 +151,11 @@ fn check_options(args: &Args) -> Result<(), Failure> {
             "--initrd needs a kernel: give IMAGE or --kernel FILE",
         ));
     }
+    if args.guest.pflash.len() > FLASH_BANKS {
+        return Err(conflict(format_args!(
+            "there are {FLASH_BANKS} flash banks; give --pflash at most so often"
+        )));
+    }
     if args.guest.mirror.is_some() && !named {
         return Err(conflict(
             "--mirror is for named images, such as debian:riscv64",
@@ -174,6 +185,13 @@ fn start(args: &Args, verbose: bool) -> Result<Start, Failure> {
         Some(_) if catalogue_name(args).is_some() => named_image(args, verbose)?,
         Some(image) => image_file(args, image)?,
     };
+    let in_flash = !args.guest.pflash.is_empty() && start.program.is_none();
+    if in_flash && let Some(kernel) = &args.guest.kernel {
+        let (initrd, append) = (&args.guest.initrd, &args.guest.append);
+        start.handed = handed::kernel(kernel, initrd.as_deref(), append.as_deref())?;
+        start.program = Some(Program::in_flash());
+        return Ok(start);
+    }
     if let Some(kernel) = &args.guest.kernel {
         let program = detect_path(kernel)?;
         if let Kind::Disk(disk) = program.kind() {
@@ -194,6 +212,9 @@ fn start(args: &Args, verbose: bool) -> Result<Start, Failure> {
             Some(own) => format!("{own} {append}"),
             None => append.clone(),
         });
+    }
+    if !args.guest.pflash.is_empty() && start.program.is_none() {
+        start.program = Some(Program::in_flash());
     }
     let firmware_file = matches!(args.guest.bios, Some(BiosChoice::File(_)));
     if start.program.is_none() && start.disk.is_none() && !firmware_file {
@@ -233,7 +254,7 @@ fn named_image(args: &Args, verbose: bool) -> Result<Start, Failure> {
         program,
         initrd,
         append: Some(append),
-        disk: None,
+        ..Start::default()
     })
 }
 
@@ -262,7 +283,9 @@ fn image_file(args: &Args, image: &OsString) -> Result<Start, Failure> {
         });
     };
     eprintln!("{}: {}", path.display(), disk.name());
-    if args.guest.kernel.is_none() && !matches!(args.guest.bios, Some(BiosChoice::File(_))) {
+    let firmware =
+        matches!(args.guest.bios, Some(BiosChoice::File(_))) || !args.guest.pflash.is_empty();
+    if args.guest.kernel.is_none() && !firmware {
         return Err(anyhow::anyhow!(
             "{} is {}, and nothing on it can be started without a kernel; \
              give one with --kernel FILE, for Linux most likely with --append root={}",

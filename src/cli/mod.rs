@@ -10,6 +10,7 @@ mod disasm;
 mod explain;
 mod failure;
 mod guest;
+mod handed;
 mod images;
 mod lockstep;
 mod log;

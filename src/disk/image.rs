@@ -6,7 +6,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Bytes in a sector.
 const SECTOR: u64 = 512;
@@ -47,6 +47,14 @@ pub enum DiskError {
         /// Bytes.
         size: u64,
     },
+    /// More than a flash bank holds.
+    #[error("{} has {size} bytes, and a flash bank holds 32 MiB", .path.display())]
+    FlashSize {
+        /// The file.
+        path: PathBuf,
+        /// Bytes.
+        size: u64,
+    },
 }
 
 /// An open image.
@@ -62,57 +70,17 @@ impl Image {
     /// Opens a drive's file and locks it: many may read it, or one may write it.
     pub fn open(drive: &Drive) -> Result<Self, DiskError> {
         let path = drive.file.clone();
-        let writes = !drive.readonly && !drive.snapshot;
-        let opened = OpenOptions::new().read(true).write(writes).open(&path);
-        let mut file = opened.map_err(|source| {
-            let denied = matches!(
-                source.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-            );
-            let advice = if denied && writes {
-                " for writing; add readonly=on or snapshot=on"
-            } else {
-                ""
-            };
-            DiskError::Open {
-                path: path.clone(),
-                advice,
-                source,
-            }
-        })?;
-        let failed = |source| DiskError::Open {
-            path: path.clone(),
-            advice: "",
-            source,
-        };
-        let kind = file.metadata().map_err(failed)?.file_type();
-        if !kind.is_file() && !kind.is_block_device() {
-            let what = if kind.is_dir() {
-                "a folder"
-            } else {
-                "no regular file"
-            };
-            return Err(DiskError::Kind { path, what });
-        }
-        let lock = if writes {
-            FlockOperation::NonBlockingLockExclusive
-        } else {
-            FlockOperation::NonBlockingLockShared
-        };
-        match flock(&file, lock) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(DiskError::InUse(path)),
-            // Some file systems have no locks; that is no reason to refuse a disk.
-            Err(e) => log::warn!("{} cannot be locked: {e}", path.display()),
-        }
-        // A block device's metadata has no size; its end has.
-        let size = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed)?;
+        let (file, size) = open_locked(&path, !drive.readonly && !drive.snapshot)?;
         if size == 0 || !size.is_multiple_of(SECTOR) {
             return Err(DiskError::Size { path, size });
         }
         let sectors = size / SECTOR;
         let overlay = match drive.snapshot {
-            true => Some(Overlay::new(sectors).map_err(failed)?),
+            true => Some(Overlay::new(sectors).map_err(|source| DiskError::Open {
+                path,
+                advice: "",
+                source,
+            })?),
             false => None,
         };
         Ok(Self {
@@ -174,6 +142,59 @@ impl Image {
             Err(io::ErrorKind::InvalidInput.into())
         }
     }
+}
+
+/// Opens a file or block device and locks it: many may read it, or one may write it.
+/// Gives its size, too.
+pub(super) fn open_locked(path: &Path, writes: bool) -> Result<(File, u64), DiskError> {
+    let opened = OpenOptions::new().read(true).write(writes).open(path);
+    let mut file = opened.map_err(|source| {
+        let denied = matches!(
+            source.kind(),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+        );
+        let advice = if denied && writes {
+            " for writing; add readonly=on or snapshot=on"
+        } else {
+            ""
+        };
+        DiskError::Open {
+            path: path.to_owned(),
+            advice,
+            source,
+        }
+    })?;
+    let failed = |source| DiskError::Open {
+        path: path.to_owned(),
+        advice: "",
+        source,
+    };
+    let kind = file.metadata().map_err(failed)?.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        let what = if kind.is_dir() {
+            "a folder"
+        } else {
+            "no regular file"
+        };
+        return Err(DiskError::Kind {
+            path: path.to_owned(),
+            what,
+        });
+    }
+    let lock = if writes {
+        FlockOperation::NonBlockingLockExclusive
+    } else {
+        FlockOperation::NonBlockingLockShared
+    };
+    match flock(&file, lock) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Err(DiskError::InUse(path.to_owned())),
+        // Some file systems have no locks; that is no reason to refuse a disk.
+        Err(e) => log::warn!("{} cannot be locked: {e}", path.display()),
+    }
+    // A block device's metadata has no size; its end has.
+    let size = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed)?;
+    Ok((file, size))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::network::{self, Network};
 use super::perf_map;
 use super::shared::{Bells, HartSlot, Nudge, Shared, Timers, lock};
 use super::watchdog::Watchdog;
-use super::wiring::{Time, connections, disks, entropy, free_slot, open_console, random};
+use super::wiring::{Time, connections, disks, entropy, flash, free_slot, open_console, random};
 use crate::board::{Board, Slot, fdt};
 use crate::boot::load::{
     Entry, FDT_ROOM, Firmware, GuestWriter, Loaded, OutOfRam, Payload, StartMode,
@@ -20,7 +20,7 @@ use crate::boot::load::{
 use crate::boot::sbi::HartStatus;
 use crate::config::{MachineConfig, Outcome};
 use crate::console::Console;
-use crate::disk::Worker;
+use crate::disk::{FlashWorker, Worker};
 use isoform_core::Clock;
 use isoform_cranelift::Translator;
 use isoform_devices::htif::Htif;
@@ -65,7 +65,7 @@ pub(super) struct Machine {
     /// What makes host code of the guest's.
     pub(super) translator: Option<Arc<Translator<Hart>>>,
     /// They finish their work when the machine is dropped.
-    _workers: Vec<Worker>,
+    _workers: (Vec<Worker>, Vec<FlashWorker>),
     /// They end with the machine.
     _networks: Vec<Network>,
     _watchdog: Option<Watchdog>,
@@ -139,7 +139,9 @@ impl Machine {
             let stream = ChaCha12Rng::from_rng(&mut random);
             slots.push((slot, Slot::Rng(entropy(stream))));
         }
-        let board = Board::new(&config, connections(&time, output, slots))?;
+        let mut flash_workers = Vec::new();
+        let flash = flash(&config, &mut flash_workers)?;
+        let board = Board::new(&config, connections(&config, &time, output, slots, flash))?;
         let shared = Arc::new(Shared {
             lines: board.lines.clone(),
             slots: (0..harts).map(|_| Mutex::new(stopped())).collect(),
@@ -188,7 +190,7 @@ impl Machine {
             channels,
             random,
             translator,
-            _workers: workers,
+            _workers: (workers, flash_workers),
             _networks: networks,
             _watchdog: watchdog,
         })

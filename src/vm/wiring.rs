@@ -7,14 +7,16 @@ use super::event::{End, Event, Poster};
 use super::insn::Agenda;
 use super::report;
 use super::shared::{Bells, Nudge, Shared};
-use crate::board::{Connections, Slot};
+use crate::board::{Connections, FlashBank, Slot};
 use crate::config::drive::VIRTIO_SLOTS;
-use crate::config::{ClockChoice, Drive, MachineConfig};
+use crate::config::{ClockChoice, Drive, FwCfgName, MachineConfig};
 use crate::console::{Console, ConsoleEvent, Output, Policy};
-use crate::disk::{Image, Worker, perform};
+use crate::disk::{FlashFile, FlashWorker, Image, Worker, perform};
 use isoform_core::Clock;
 use isoform_devices::CharSink;
 use isoform_devices::finisher;
+use isoform_devices::fw_cfg::{Items, spec::key};
+use isoform_devices::pflash::FlashPort;
 use isoform_devices::virtio::blk::{BlkConfig, BlockPort, BlockRequest};
 use isoform_devices::virtio::{Doorbell, rng::EntropyPort};
 use rand_chacha::ChaCha12Rng;
@@ -150,6 +152,58 @@ pub(super) fn disks(
     Ok(slots)
 }
 
+/// The flash banks, each with its worker or, under the instruction clock, its file at
+/// hand.
+pub(super) fn flash(
+    config: &MachineConfig,
+    workers: &mut Vec<FlashWorker>,
+) -> Result<Vec<FlashBank>, VmError> {
+    let mut banks = Vec::new();
+    for spec in &config.pflash {
+        let mut file = FlashFile::open(spec)?;
+        let (contents, read_only) = (file.contents()?, file.read_only());
+        let port: Option<Box<dyn FlashPort>> = if !file.keeps_changes() {
+            None
+        } else if matches!(config.clock, ClockChoice::Insn { .. }) {
+            Some(Box::new(move |offset, bytes: &[u8]| {
+                file.write(offset, bytes)
+            }))
+        } else {
+            let worker = FlashWorker::start(file)?;
+            let changes = worker.changes();
+            workers.push(worker);
+            Some(Box::new(move |offset, bytes: &[u8]| {
+                // A worker lives as long as its machine.
+                let _ = changes.send(Some((offset, bytes.to_vec())));
+            }))
+        };
+        banks.push(FlashBank {
+            contents,
+            read_only,
+            port,
+        });
+    }
+    Ok(banks)
+}
+
+/// What firmware is handed.
+fn items(config: &MachineConfig) -> Items {
+    let mut items = Items::default();
+    let harts = config.smp as u16;
+    items.set(key::NB_CPUS, harts.to_le_bytes());
+    items.set(key::MAX_CPUS, harts.to_le_bytes());
+    for item in &config.fw_cfg {
+        match &item.name {
+            FwCfgName::Key(key) => items.set(*key, item.bytes.clone()),
+            FwCfgName::File(name) => {
+                // Names were checked where they were given.
+                items.add_file(name, item.bytes.clone());
+            }
+        }
+    }
+    items
+}
+
 /// The last slot that holds nothing.
 pub(super) fn free_slot(slots: &[(usize, Slot)]) -> Option<usize> {
     (0..VIRTIO_SLOTS)
@@ -177,9 +231,11 @@ impl CharSink for Serial {
 }
 
 pub(super) fn connections(
+    config: &MachineConfig,
     time: &Time,
     output: Option<Output>,
     slots: Vec<(usize, Slot)>,
+    flash: Vec<FlashBank>,
 ) -> Connections {
     let post = time.post.clone();
     let outcome = move |outcome| {
@@ -210,5 +266,7 @@ pub(super) fn connections(
         deadline_changed: Arc::new(move || nudge.send()),
         doorbell: Box::new(doorbell),
         slots,
+        flash,
+        items: items(config),
     }
 }

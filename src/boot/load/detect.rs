@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::image::{self, ImageHeader, other_machine, pe_machine};
 use super::packed::{self, Codec, Packed};
-use super::{Disk, Elf, Entry, GuestWriter, LoadError, Source, StartMode, disk};
+use super::{Disk, Elf, Entry, GuestWriter, LoadError, Source, StartMode, disk, uboot};
+use crate::config::firmware::{FLASH_BANK, FLASH_BASE};
 
 /// PE machine number of 64-bit RISC-V.
 const PE_RISCV64: u16 = 0x5064;
@@ -30,6 +31,10 @@ pub enum Kind {
     },
     /// A raw disk or file system: to be attached, not loaded.
     Disk(Disk),
+    /// U-Boot as a raw binary, built to start in this mode.
+    UBoot(StartMode),
+    /// Whatever is in the first flash bank: nothing to load.
+    Flash,
 }
 
 /// A file together with what it is.
@@ -97,6 +102,9 @@ fn kind(source: &Source, head: &[u8]) -> Result<Kind, LoadError> {
     }
     if let Some(disk) = Disk::of(head) {
         return Ok(Kind::Disk(disk));
+    }
+    if let Some(mode) = uboot::start_mode(source, head)? {
+        return Ok(Kind::UBoot(mode));
     }
     Err(not_startable(source, head))
 }
@@ -187,6 +195,14 @@ fn not_startable(source: &Source, head: &[u8]) -> LoadError {
 }
 
 impl Program {
+    /// What the first flash bank holds.
+    pub fn in_flash() -> Program {
+        Program {
+            source: Source::from_static("the flash", &[]),
+            kind: Kind::Flash,
+        }
+    }
+
     /// The file.
     pub fn source(&self) -> &Source {
         &self.source
@@ -227,6 +243,8 @@ impl Program {
                 format!("a Linux Image packed with {}", packed.codec.name())
             }
             Kind::Disk(disk) => disk.name().to_owned(),
+            Kind::UBoot(_) => "U-Boot".to_owned(),
+            Kind::Flash => "firmware of your own".to_owned(),
         }
     }
 
@@ -235,7 +253,7 @@ impl Program {
         match &self.kind {
             Kind::Elf(elf) => elf.linux.is_some(),
             Kind::Image { .. } => true,
-            Kind::Disk(_) => false,
+            Kind::Disk(_) | Kind::UBoot(_) | Kind::Flash => false,
         }
     }
 
@@ -251,6 +269,7 @@ impl Program {
                     StartMode::Supervisor
                 }
             }
+            Kind::UBoot(mode) => *mode,
             _ => StartMode::Supervisor,
         }
     }
@@ -269,6 +288,8 @@ impl Program {
                 least_len,
                 ..
             } => image::load(&self.source, header, *least_len, packed.as_ref(), ram),
+            Kind::UBoot(mode) => uboot::load(&self.source, *mode, ram),
+            Kind::Flash => Ok(Entry::at(FLASH_BASE, FLASH_BASE..FLASH_BASE + FLASH_BANK)),
             Kind::Disk(disk) => Err(LoadError::Unsupported {
                 file: self.source.name().to_owned(),
                 what: disk.name().into(),

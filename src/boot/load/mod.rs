@@ -7,7 +7,7 @@
 //! module knows neither the memory's form nor the board beyond the range of its
 //! RAM. Files stay on disk and open: a reset calls [`Payload::load`] again.
 //!
-//! Formats: `elf`, `image` (Linux), `packed` (compression, EFI zboot), `disk`.
+//! Formats: `elf`, `image` (Linux), `packed` (compression, EFI zboot), `disk`, `uboot`.
 //! Nothing here trusts a file: sizes and offsets are checked, unpacking is bounded
 //! by guest RAM, and what is wrong comes back as a [`LoadError`] that a person can
 //! act on.
@@ -22,6 +22,7 @@ mod payload;
 mod source;
 #[cfg(test)]
 mod tests;
+mod uboot;
 
 use std::ops::Range;
 

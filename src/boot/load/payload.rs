@@ -258,15 +258,26 @@ fn load_firmware(source: &Source, ram: &mut dyn GuestWriter) -> Result<Entry, Lo
     if Elf::is_elf(&head) {
         return Elf::read(source)?.load(source, ram);
     }
-    let bounds = ram.ram();
-    let extent = bounds.start..bounds.start.saturating_add(source.len());
     if source.is_empty() {
         return Err(source.malformed("it is empty, and firmware cannot be"));
     }
+    load_raw(source, 0, "firmware", ram)
+}
+
+/// Loads a raw binary, called `what`, so far above the start of RAM.
+pub(super) fn load_raw(
+    source: &Source,
+    above: u64,
+    what: &str,
+    ram: &mut dyn GuestWriter,
+) -> Result<Entry, LoadError> {
+    let bounds = ram.ram();
+    let start = bounds.start.saturating_add(above);
+    let extent = start..start.saturating_add(source.len());
     if extent.end > bounds.end {
         return Err(LoadError::OutsideRam {
             file: source.name().to_owned(),
-            what: "firmware".into(),
+            what: what.to_owned().into(),
             wants: extent,
             ram: bounds,
             advice: "check that it is the firmware you mean, or give the guest more with --memory",
