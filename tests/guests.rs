@@ -8,6 +8,10 @@
 mod command;
 #[path = "guests/disk.rs"]
 mod disk;
+#[path = "common/fat.rs"]
+mod fat;
+#[path = "guests/firmware.rs"]
+mod firmware;
 #[path = "common/image.rs"]
 mod image;
 #[path = "guests/machine.rs"]

@@ -27,7 +27,7 @@ struct Offer {
     append: &'static str,
 }
 
-const CATALOGUE: &[Offer] = &[Offer {
+const CATALOGUE: &[Offer; 1] = &[Offer {
     name: "debian:riscv64",
     description: "Debian trixie's kernel for 64-bit RISC-V and a busybox shell",
     selection: Selection {
@@ -236,7 +236,32 @@ pub(crate) fn fetch_on(name: &str, options: &Options<'_>, host: &Host) -> Result
     if options.offline {
         return Err(not_cached());
     }
-    work.try_mirrors()
+    work.try_mirrors(|archive| work.use_archive(archive))
+}
+
+/// Gets Debian packages by name, current ones of the suite that images are made of, from
+/// the cache or a mirror: their `.deb` files, in the order of the names. The mirror is
+/// always asked which are current.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn packages(names: &[&str], options: &Options<'_>) -> Result<Vec<PathBuf>, Error> {
+    let host = Host::here();
+    let cache = Cache::locate(options.cache_dir.as_deref(), &host.variable)?;
+    let [offer, ..] = CATALOGUE;
+    let lock = cache.lock(options.progress)?;
+    let work = Work {
+        offer,
+        options,
+        host: &host,
+        cache: &cache,
+        lock: &lock,
+        recipe: Sha256::of(&initramfs::recipe()),
+    };
+    work.try_mirrors(|archive| {
+        let packages = archive.find(&offer.selection, names)?;
+        packages.iter().map(|p| archive.package(p)).collect()
+    })
 }
 
 /// The image of a manifest whose files are there and intact.
@@ -285,7 +310,10 @@ impl Work<'_> {
         self.make(old, &kernel, &busybox).map(Some)
     }
 
-    fn try_mirrors(&self) -> Result<Image, Error> {
+    fn try_mirrors<T>(
+        &self,
+        attempt: impl Fn(&Archive<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let conf = Conf::read(&self.host.etc_apt);
         let client = Client::new(Proxies::new(conf, &self.host.variable), self.host.patience);
         let mirrors = self.mirrors()?;
@@ -299,8 +327,8 @@ impl Work<'_> {
                 lock: self.lock,
                 progress: self.options.progress,
             };
-            match self.use_archive(&archive) {
-                Ok(image) => return Ok(image),
+            match attempt(&archive) {
+                Ok(done) => return Ok(done),
                 // The host's own trouble does not pass with another mirror.
                 Err(error @ Error::Io { .. }) => return Err(error),
                 Err(error) => attempts.push(error),

@@ -7,6 +7,7 @@
 //! kernel modules ([`modules`]), writes an initramfs ([`initramfs`], [`cpio`]) with
 //! a small `/init` (`guest/init.sh`) and keeps all of it by content ([`cache`]).
 //! [`exec_overlay`] makes the second archive that `isoform run --exec` appends.
+//! [`packages`] gets others by the same chain.
 //!
 //! Invariants: no host name of a mirror stands in this crate; what a network or an
 //! archive says is checked before it is believed and bounded before it is read; a
@@ -32,7 +33,7 @@ pub mod unpack;
 #[cfg(test)]
 mod tests;
 
-pub use catalogue::{Cached, Entry, Image, MIRROR_VARIABLE, Options, fetch, knows, list};
+pub use catalogue::{Cached, Entry, Image, MIRROR_VARIABLE, Options, fetch, knows, list, packages};
 pub use error::Error;
 pub use exec::{COMMAND_PATH, ERR_PORT, EXEC_APPEND, OUT_PORT, STATUS_PORT, exec_overlay};
 pub use progress::{Progress, Silent};

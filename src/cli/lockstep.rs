@@ -85,7 +85,13 @@ impl Form {
 
 /// Compares, and tells what came of it.
 pub(super) fn run(args: &Args, verbose: u8) -> Result<u8, Failure> {
-    if args.guest.image.is_none() && args.guest.kernel.is_none() && args.guest.bios.is_none() {
+    let guest = &args.guest;
+    let programs = [
+        guest.image.is_some(),
+        guest.kernel.is_some(),
+        guest.bios.is_some(),
+    ];
+    if !programs.contains(&true) && guest.pflash.is_empty() {
         let message = "it needs what to run: FILE, or a name such as debian:riscv64";
         let kind = clap::error::ErrorKind::MissingRequiredArgument;
         return Err(Failure::Usage(usage_error(&["lockstep"], kind, message)));
@@ -97,6 +103,9 @@ fn compared(args: &Args, verbose: u8) -> Result<u8, Failure> {
     let (mut config, payload) = machine::build(&run::Args::of(args.guest.clone()), verbose > 0)?;
     for drive in &mut config.drives {
         drive.snapshot |= !drive.readonly;
+    }
+    for bank in &mut config.pflash {
+        bank.snapshot |= !bank.readonly;
     }
     let verdict = compare(&Lockstep {
         config,

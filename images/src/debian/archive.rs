@@ -83,11 +83,9 @@ impl Archive<'_> {
         let (release, verified_by) = self.release(selection)?;
         let title = format!("Debian {} ({})", release.version, selection.suite);
         self.progress.line(&format!("{title} from {}", self.mirror));
-        let index = self.index(selection, &release)?;
-        let missing = |what: &str| Error::Missing {
-            whence: self.mirror.to_owned(),
-            what: format!("package {what}"),
-        };
+        let wanted = |name: &str| name.starts_with("linux-image-") || name == selection.busybox;
+        let index = self.index(selection, &release, &wanted)?;
+        let missing = |what: &str| self.missing(what);
         let find = |name: &str, version| index.find(name, version).ok_or_else(|| missing(name));
         let meta = find(selection.kernel, None)?;
         let (kernel, version) = meta.dependency("linux-image-").ok_or_else(|| {
@@ -103,6 +101,27 @@ impl Archive<'_> {
             kernel: find(kernel, version)?.clone(),
             busybox: find(selection.busybox, None)?.clone(),
         })
+    }
+
+    /// Finds the current packages of these names in the suite of `selection`.
+    ///
+    /// # Errors
+    /// As [`Archive::resolve`].
+    pub fn find(&self, selection: &Selection, names: &[&str]) -> Result<Vec<Package>, Error> {
+        let (release, _) = self.release(selection)?;
+        let index = self.index(selection, &release, &|name| names.contains(&name))?;
+        let find = |name: &&str| {
+            let found = index.find(name, None).cloned();
+            found.ok_or_else(|| self.missing(name))
+        };
+        names.iter().map(find).collect()
+    }
+
+    fn missing(&self, package: &str) -> Error {
+        Error::Missing {
+            whence: self.mirror.to_owned(),
+            what: format!("package {package}"),
+        }
     }
 
     /// The package's `.deb`, from the cache or the mirror.
@@ -148,7 +167,12 @@ impl Archive<'_> {
         }
     }
 
-    fn index(&self, selection: &Selection, release: &Release) -> Result<Index, Error> {
+    fn index(
+        &self,
+        selection: &Selection,
+        release: &Release,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Index, Error> {
         let folder = format!("main/binary-{}", selection.architecture);
         let path = format!("{folder}/Packages.xz");
         let dists = format!("{}/dists/{}", self.mirror, selection.suite);
@@ -165,7 +189,7 @@ impl Archive<'_> {
             }
             other => other?,
         };
-        self.read_index(&file, selection)
+        self.read_index(&file, wanted)
             .map_err(|why| Error::malformed(plain, why))
     }
 
@@ -178,7 +202,7 @@ impl Archive<'_> {
         })
     }
 
-    fn read_index(&self, file: &Path, selection: &Selection) -> Result<Index, Malformed> {
+    fn read_index(&self, file: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Index, Malformed> {
         let file = File::open(file)?;
         let step = Step::begin(
             self.progress,
@@ -192,7 +216,6 @@ impl Archive<'_> {
             })?,
             MAX_PACKAGES,
         );
-        let wanted = |name: &str| name.starts_with("linux-image-") || name == selection.busybox;
         Index::read(BufReader::with_capacity(1 << 16, text), wanted)
     }
 

@@ -42,3 +42,28 @@ pub(super) fn load(
     };
     load_raw(source, above, "U-Boot", ram)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(first: u32, says: &[u8]) -> Option<StartMode> {
+        let mut bytes = vec![0; 16];
+        bytes.extend(first.to_le_bytes());
+        bytes.extend([0; 100]);
+        bytes.extend(says);
+        let source = Source::from_bytes("u-boot.bin", bytes.clone());
+        start_mode(&source, &bytes).expect("bytes can be read")
+    }
+
+    #[test]
+    fn builds_are_told_from_each_other_and_from_other_files() {
+        let says = b"U-Boot 2025.01";
+        assert_eq!(mode(MASK_S, says), Some(StartMode::Supervisor));
+        assert_eq!(mode(MASK_M, says), Some(StartMode::Machine));
+        assert_eq!(mode(MASK_S, b"another"), None);
+        assert_eq!(mode(0, says), None);
+        let empty = Source::from_static("nothing", &[]);
+        assert_eq!(start_mode(&empty, &[]).expect("nothing to read"), None);
+    }
+}

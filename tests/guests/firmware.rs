@@ -1,0 +1,251 @@
+//! Firmware that others built, as they built it: EDK2 (UEFI) from flash, and U-Boot.
+
+use crate::fat;
+use crate::image::{debian, skip};
+use crate::program::{isoform_run, run};
+use crate::session::Session;
+use isoform_images::unpack::{deb_files, read_whole};
+use isoform_images::{Error, Options, Silent, packages};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+const EDK2_CODE: &str = "usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd";
+const EDK2_VARS: &str = "usr/share/qemu-efi-riscv64/RISCV_VIRT_VARS.fd";
+const UBOOT: &str = "usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin";
+/// No file taken from a package is larger.
+const LARGEST: u64 = 64 << 20;
+/// A key that the boot menu and the shell's countdown listen to.
+const ESCAPE: &[u8] = b"\x1b";
+
+type Files = HashMap<String, Vec<u8>>;
+
+/// Takes the firmware out of Debian's packages.
+fn unpack() -> Result<Files, Error> {
+    let mut files = Files::new();
+    for deb in packages(&["qemu-efi-riscv64", "u-boot-qemu"], &Options::new(&Silent))? {
+        let name = deb.display().to_string();
+        let opened = fs::File::open(&deb).expect("it is in the cache");
+        deb_files(opened, &name, |path, size, content| {
+            if [EDK2_CODE, EDK2_VARS, UBOOT].contains(&path) {
+                let bytes = read_whole(content, size, LARGEST);
+                files.insert(path.into(), bytes.expect("a whole file"));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(files)
+}
+
+/// The firmware, or `None` and a word about it where no mirror can be reached.
+fn firmware(test: &str) -> Option<&'static Files> {
+    static FILES: OnceLock<Result<Files, String>> = OnceLock::new();
+    let files = FILES.get_or_init(|| match unpack() {
+        Ok(files) => Ok(files),
+        Err(
+            error @ (Error::NoMirror { .. }
+            | Error::Unreachable { .. }
+            | Error::Interrupted { .. }
+            | Error::NotDebian { .. }
+            | Error::Status { .. }
+            | Error::AllMirrors { .. }),
+        ) => Err(error.to_string()),
+        Err(error) => panic!("{error}"),
+    });
+    files.as_ref().map_err(|why| skip(test, why)).ok()
+}
+
+/// `isoform run` with EDK2's code and the folder's variables, made anew where there are
+/// none.
+fn edk2(files: &Files, folder: &Path) -> Command {
+    let (code, vars) = (folder.join("code.fd"), folder.join("vars.fd"));
+    for (path, name) in [(&code, EDK2_CODE), (&vars, EDK2_VARS)] {
+        if !path.exists() {
+            fs::write(path, &files[name]).expect("written");
+        }
+    }
+    let mut command = isoform_run();
+    command.arg("--pflash");
+    command.arg(format!("{},readonly=on", code.display()));
+    command.arg("--pflash").arg(vars);
+    command
+}
+
+/// Past the shell's wait for a script.
+fn to_shell(guest: &mut Session) {
+    guest.expect("UEFI Interactive Shell");
+    guest.expect("to skip");
+    guest.keys(ESCAPE);
+    guest.expect("Shell> ");
+}
+
+#[test]
+fn edk2_comes_to_its_shell_and_its_variables_stay() {
+    let Some(files) = firmware("edk2_comes_to_its_shell_and_its_variables_stay") else {
+        return;
+    };
+    const NAME: &str = "isoform -guid 8c3b0b5a-0a3c-4f0e-8f5e-1d2c3b4a5968";
+    let folder = tempfile::tempdir().expect("a folder");
+    let begun = Instant::now();
+    let mut guest = Session::on_pipes(&mut edk2(files, folder.path()));
+    guest.expect("RISC-V EDK2 firmware version");
+    println!("from start to EDK2's banner: {:?}", begun.elapsed());
+    to_shell(&mut guest);
+    guest.keys(format!("setvar {NAME} -nv -bs =0x11eeffc0\r").as_bytes());
+    guest.expect("Shell> ");
+    let ask = |guest: &mut Session| {
+        guest.keys(format!("setvar {NAME}\r").as_bytes());
+        let said = guest.expect("Shell> ");
+        // A number of four bytes, the lowest first.
+        assert!(said.contains("C0 FF EE 11"), "{said}");
+    };
+    // Once in the same machine, started again, then in another.
+    guest.keys(b"reset\r");
+    to_shell(&mut guest);
+    ask(&mut guest);
+    guest.keys(b"reset -s\r");
+    assert_eq!(guest.end().code(), Some(0));
+    let mut guest = Session::on_pipes(&mut edk2(files, folder.path()));
+    to_shell(&mut guest);
+    ask(&mut guest);
+    let code = fs::read(folder.path().join("code.fd")).expect("read");
+    assert!(code == files[EDK2_CODE], "its own code is as it was");
+}
+
+#[test]
+fn edk2_is_the_same_interpreted() {
+    let test = "edk2_is_the_same_interpreted";
+    let (Some(files), Some(image)) = (firmware(test), debian(test)) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = edk2(files, folder.path());
+    command.args(["--backend", "interp", "--append", "console=ttyS0 quiet"]);
+    command.arg("--kernel").arg(&image.kernel);
+    command.arg("--initrd").arg(&image.initrd);
+    // A kernel beside the firmware is handed to it, and started as an EFI program.
+    let mut guest = Session::on_pipes(&mut command);
+    guest.expect("~ # ");
+    guest.keys(b"ls /sys/firmware/efi; poweroff -f\n");
+    guest.expect("fw_platform_size");
+    assert_eq!(guest.end().code(), Some(0));
+}
+
+#[test]
+fn edk2_starts_linux_from_a_disk() {
+    let test = "edk2_starts_linux_from_a_disk";
+    let (Some(files), Some(image)) = (firmware(test), debian(test)) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = folder.path().join("disk");
+    let read = |path: &Path| fs::read(path).expect("read");
+    let script = b"fs0:\r\nlinux.efi initrd=\\initrd.img console=ttyS0 quiet\r\n";
+    let content = fat::disk(&[
+        (b"STARTUP NSH", script),
+        (b"LINUX   EFI", &read(&image.kernel)),
+        (b"INITRD  IMG", &read(&image.initrd)),
+    ]);
+    fs::write(&disk, content).expect("written");
+    let mut command = edk2(files, folder.path());
+    command.arg("--drive");
+    command.arg(format!("file={},readonly=on", disk.display()));
+    let mut guest = Session::on_pipes(&mut command);
+    guest.expect("~ # ");
+    guest.keys(b"ls /sys/firmware/efi; poweroff -f\n");
+    guest.expect("fw_platform_size");
+    assert_eq!(guest.end().code(), Some(0));
+}
+
+/// What a disk's first sector says of its one partition, which begins with the next MiB
+/// and has this many sectors: where U-Boot looks for files.
+fn partitioned(sectors: u32) -> Vec<u8> {
+    const BEGIN: u32 = 2048;
+    let mut disk = vec![0; BEGIN as usize * 512];
+    let entry = [0x80, 0, 0, 0, 0x83, 0, 0, 0];
+    disk[446..][..8].copy_from_slice(&entry);
+    disk[454..][..4].copy_from_slice(&BEGIN.to_le_bytes());
+    disk[458..][..4].copy_from_slice(&sectors.to_le_bytes());
+    disk[510..][..2].copy_from_slice(&[0x55, 0xaa]);
+    disk
+}
+
+/// A disk with ext4 from which U-Boot starts Linux as `extlinux.conf` says.
+fn extlinux(test: &str, folder: &Path, kernel: &Path, initrd: &Path) -> Option<Command> {
+    let root = folder.join("root");
+    fs::create_dir_all(root.join("extlinux")).expect("a folder");
+    let conf = "default l\ntimeout 1\nlabel l\n  linux /linux\n  initrd /initrd\n  \
+                append console=ttyS0 quiet\n";
+    fs::write(root.join("extlinux/extlinux.conf"), conf).expect("written");
+    fs::copy(kernel, root.join("linux")).expect("copied");
+    fs::copy(initrd, root.join("initrd")).expect("copied");
+    let (disk, part) = (folder.join("disk"), folder.join("part"));
+    let made = ["mkfs.ext4", "/sbin/mkfs.ext4"].iter().find_map(|mkfs| {
+        let mut command = Command::new(mkfs);
+        command.args(["-q", "-d"]).arg(&root).arg(&part).arg("128M");
+        command.output().ok()
+    });
+    let Some(made) = made else {
+        skip(test, "there is no mkfs.ext4");
+        return None;
+    };
+    assert!(made.status.success(), "{made:?}");
+    let part = fs::read(&part).expect("read");
+    let mut content = partitioned((part.len() / 512) as u32);
+    content.extend(part);
+    fs::write(&disk, content).expect("written");
+    let mut command = isoform_run();
+    command.arg("--drive");
+    command.arg(format!("file={},readonly=on", disk.display()));
+    Some(command)
+}
+
+#[test]
+fn uboot_has_a_prompt_and_starts_linux_from_a_disk() {
+    let test = "uboot_has_a_prompt_and_starts_linux_from_a_disk";
+    let (Some(files), Some(image)) = (firmware(test), debian(test)) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let uboot = folder.path().join("u-boot.bin");
+    fs::write(&uboot, &files[UBOOT]).expect("written");
+
+    let mut guest = Session::on_pipes(isoform_run().arg(&uboot));
+    guest.expect("Hit any key to stop autoboot");
+    guest.keys(b" ");
+    guest.expect("=> ");
+    // Its flash commands: the second bank is written, and read as what was written.
+    guest.keys(b"mw.l 90000000 12345678 400; protect off 1:0-1; erase 1:0-1\r");
+    guest.expect("=> ");
+    guest.keys(b"cp.b 90000000 20000100 1000; cmp.b 90000000 20000100 1000\r");
+    guest.expect("Total of 4096 byte(s) were the same");
+    guest.keys(b"poweroff\r");
+    assert_eq!(guest.end().code(), Some(0));
+
+    let command = extlinux(test, folder.path(), &image.kernel, &image.initrd);
+    let Some(mut command) = command else { return };
+    let mut guest = Session::on_pipes(command.arg(&uboot));
+    guest.expect("~ # ");
+    guest.keys(b"poweroff -f\n");
+    assert_eq!(guest.end().code(), Some(0));
+}
+
+#[test]
+fn flash_that_cannot_be_used_is_refused_in_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let large = folder.path().join("large");
+    let file = fs::File::create(&large).expect("made");
+    file.set_len((32 << 20) + 1).expect("sparse");
+    let ran = run(isoform_run().arg("--pflash").arg(&large));
+    assert_ne!(ran.status, 0);
+    assert!(ran.err.contains("a flash bank holds 32 MiB"), "{}", ran.err);
+    let mut thrice = isoform_run();
+    for _ in 0..3 {
+        thrice.arg("--pflash").arg(&large);
+    }
+    let ran = run(&mut thrice);
+    assert!(ran.err.contains("2 flash banks"), "{}", ran.err);
+}
