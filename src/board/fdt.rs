@@ -31,6 +31,9 @@ const UART_HZ: u32 = 3_686_400;
 /// Bytes in a cache block.
 const BLOCK: u32 = 64;
 
+/// Bytes of free space in the tree.
+const ROOM: usize = 4096;
+
 /// Handles that nodes are referred to by.
 mod phandle {
     pub(super) const PLIC: u32 = 1;
@@ -63,7 +66,18 @@ pub fn write(facts: &Facts<'_>) -> Result<Vec<u8>, Error> {
     power(&mut fdt)?;
     firmware(&mut fdt)?;
     fdt.end_node(root)?;
-    fdt.finish()
+    Ok(with_room(fdt.finish()?))
+}
+
+/// Free space at the end (Devicetree Specification 5.2): U-Boot adds properties to the
+/// tree where it stands, as if there were some, since firmware like OpenSBI leaves it.
+fn with_room(mut tree: Vec<u8>) -> Vec<u8> {
+    tree.resize(tree.len() + ROOM, 0);
+    let size = (tree.len() as u32).to_be_bytes();
+    if let Some(total) = tree.get_mut(4..8) {
+        total.copy_from_slice(&size);
+    }
+    tree
 }
 
 fn chosen(fdt: &mut FdtWriter, facts: &Facts<'_>) -> Result<(), Error> {
