@@ -101,7 +101,11 @@ impl Saved for Pflash {
             next: *next,
             status: status.bits(),
             locked: locked.clone(),
-            buffer: buffered.then(|| buffer.to_vec()).unwrap_or_default(),
+            buffer: if buffered {
+                buffer.to_vec()
+            } else {
+                Vec::new()
+            },
             pages: pages
                 .filter(|(_, bytes)| bytes.iter().any(|b| *b != 0xff))
                 .collect(),
