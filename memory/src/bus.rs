@@ -29,12 +29,39 @@ pub enum BusError {
     },
 }
 
-/// A range of guest-physical addresses that one device answers.
-pub struct Window {
+/// Finds the device behind an address of a window that several devices share, as it is
+/// at this moment.
+///
+/// Called by vCPUs with no lock held. It takes none that is held while a device is
+/// locked: who changes the routes may be a device.
+pub trait Router: Send + Sync {
+    /// The device that answers an access at `offset` from the window's start, and the
+    /// offset that it knows the place by. Where there is none, the access is nobody's:
+    /// it reads as all ones, and writes nothing.
+    fn route(&self, offset: u64, size: Size) -> Option<(&Mutex<dyn Device>, u64)>;
+}
+
+/// Who answers a window.
+enum Target {
+    Device(Arc<Mutex<dyn Device>>),
+    Router(Arc<dyn Router>),
+}
+
+impl Target {
+    fn find(&self, offset: u64, size: Size) -> Option<(&Mutex<dyn Device>, u64)> {
+        match self {
+            Target::Device(device) => Some((device, offset)),
+            Target::Router(router) => router.route(offset, size),
+        }
+    }
+}
+
+/// A range of guest-physical addresses that devices answer.
+struct Window {
     name: &'static str,
     base: u64,
     size: u64,
-    device: Arc<Mutex<dyn Device>>,
+    target: Target,
     reads: AtomicU64,
     writes: AtomicU64,
 }
@@ -42,7 +69,7 @@ pub struct Window {
 /// How often a window was accessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowCounts {
-    /// The device.
+    /// The device, or what its window is for.
     pub name: &'static str,
     /// Guest-physical start.
     pub base: u64,
@@ -70,13 +97,34 @@ impl Bus {
         }
     }
 
-    /// Adds a device window.
+    /// Adds the window of a device.
     pub fn map(
         &mut self,
         name: &'static str,
         base: u64,
         size: u64,
         device: Arc<Mutex<dyn Device>>,
+    ) -> Result<(), BusError> {
+        self.insert(name, base, size, Target::Device(device))
+    }
+
+    /// Adds a window that devices share.
+    pub fn map_shared(
+        &mut self,
+        name: &'static str,
+        base: u64,
+        size: u64,
+        router: Arc<dyn Router>,
+    ) -> Result<(), BusError> {
+        self.insert(name, base, size, Target::Router(router))
+    }
+
+    fn insert(
+        &mut self,
+        name: &'static str,
+        base: u64,
+        size: u64,
+        target: Target,
     ) -> Result<(), BusError> {
         let end = base.checked_add(size).filter(|_| size > 0);
         let end = end.ok_or(BusError::Shape {
@@ -98,7 +146,7 @@ impl Bus {
                 name,
                 base,
                 size,
-                device,
+                target,
                 reads,
                 writes,
             },
@@ -149,10 +197,11 @@ impl Bus {
         }
         let window = self.find(gpa, size)?;
         window.reads.fetch_add(1, Ordering::Relaxed);
-        let mut device = window.device.lock().unwrap_or_else(PoisonError::into_inner);
-        device
-            .read(gpa - window.base, size)
-            .map(|v| size.truncate(v))
+        let Some((device, offset)) = window.target.find(gpa - window.base, size) else {
+            return Ok(size.truncate(u64::MAX));
+        };
+        let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
+        device.read(offset, size).map(|v| size.truncate(v))
     }
 
     /// Writes, naturally aligned; to RAM or a device.
@@ -162,8 +211,11 @@ impl Bus {
         }
         let window = self.find(gpa, size)?;
         window.writes.fetch_add(1, Ordering::Relaxed);
-        let mut device = window.device.lock().unwrap_or_else(PoisonError::into_inner);
-        device.write(gpa - window.base, size, size.truncate(value))
+        let Some((device, offset)) = window.target.find(gpa - window.base, size) else {
+            return Ok(());
+        };
+        let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
+        device.write(offset, size, size.truncate(value))
     }
 
     /// Whether RAM or a device answers at an address. The device is not asked, and may
@@ -247,6 +299,42 @@ mod tests {
         assert_eq!(bus.read(0x1001, Size::B2), Err(BusFault));
         assert_eq!(bus.read(0x8000_0ff8, Size::B8), Ok(0));
         assert_eq!(bus.counts()[0].reads, 2);
+    }
+
+    /// Two devices that share a window, at places that change.
+    struct Halves(Mutex<Echo>, Mutex<Echo>, AtomicU64);
+    impl Router for Halves {
+        fn route(&self, offset: u64, size: Size) -> Option<(&Mutex<dyn Device>, u64)> {
+            let place = self.2.load(Ordering::Relaxed);
+            match offset.checked_sub(place)? {
+                at @ 0..0x10 if size != Size::B8 => Some((&self.0, at)),
+                at @ 0x10..0x20 => Some((&self.1, at - 0x10)),
+                _ => None,
+            }
+        }
+    }
+
+    #[test]
+    fn a_shared_window_answers_where_its_devices_are_now() {
+        let ram = Arc::new(Ram::new(0x8000_0000, 0x1000).expect("4 KiB"));
+        let mut bus = Bus::new(ram);
+        let echo = |value| Mutex::new(Echo(value));
+        let halves = Arc::new(Halves(echo(1), echo(2), AtomicU64::new(0x40)));
+        bus.map_shared("pci", 0x1000, 0x100, halves.clone())
+            .expect("free");
+        assert!(bus.map("c", 0x10f0, 0x10, Arc::new(echo(0))).is_err());
+        assert_eq!(bus.read(0x1044, Size::B2), Ok(1 ^ 4));
+        assert_eq!(bus.read(0x1058, Size::B8), Ok(2 ^ 8));
+        assert_eq!(bus.read(0x1048, Size::B8), Ok(u64::MAX));
+        assert_eq!(bus.read(0x1000, Size::B2), Ok(0xffff));
+        assert_eq!(bus.write(0x1000, Size::B2, 7), Ok(()));
+        assert!(bus.is_mapped(0x10ff) && !bus.is_mapped(0x1100));
+        halves.2.store(0, Ordering::Relaxed);
+        assert_eq!(bus.write(0x1010, Size::B4, 9), Ok(()));
+        assert_eq!(bus.read(0x1010, Size::B4), Ok(9));
+        assert_eq!(bus.read(0x1000, Size::B4), Ok(1));
+        assert_eq!(bus.read(0x1050, Size::B4), Ok(0xffff_ffff));
+        assert_eq!((bus.counts()[0].reads, bus.counts()[0].writes), (7, 2));
     }
 
     #[test]

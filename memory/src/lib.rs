@@ -22,7 +22,7 @@ mod ram;
 mod rom;
 mod tlb;
 
-pub use bus::{Bus, BusError, Window, WindowCounts};
+pub use bus::{Bus, BusError, Router, WindowCounts};
 pub use code::{CodePages, WriteEpoch};
 pub use host::has_cas128;
 pub use ram::{Dma, Ram, RamError};
