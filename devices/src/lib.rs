@@ -22,10 +22,11 @@
 //! * [`htif`]: host-target interface of bare-metal test programs.
 //! * [`pflash`]: parallel NOR flash that firmware runs from.
 //! * [`fw_cfg`]: items that the machine hands to its firmware.
-//! * [`virtio`]: transports, block device, network card, console, entropy.
+//! * [`pci`]: the bus, and what functions on it share.
+//! * [`virtio`]: transports, block device, console, network card, entropy.
 //!
 //! Invariant: a device imports no other device. `virtio` holds what virtio
-//! devices share.
+//! devices share, `pci` what functions of PCI do.
 
 pub mod aclint;
 pub mod aplic;
@@ -33,6 +34,7 @@ pub mod finisher;
 pub mod fw_cfg;
 pub mod htif;
 pub mod imsic;
+pub mod pci;
 pub mod pflash;
 pub mod plic;
 pub mod rtc;
