@@ -1,6 +1,7 @@
 //! Virtio devices (Virtual I/O Device specification 1.2) and what they share.
 //!
 //! * [`mmio`]: the transport over MMIO, modern and legacy.
+//! * [`pci`]: the transport over PCI.
 //! * [`transport`]: what transports share: status, negotiation, queue setup.
 //! * [`queue`], [`chain`]: split virtqueues and the buffers in them.
 //! * [`device`]: what a device is to its transport.
@@ -20,6 +21,7 @@ pub mod console;
 pub mod device;
 pub mod mmio;
 pub mod net;
+pub mod pci;
 pub mod queue;
 pub mod rng;
 pub mod spec;
@@ -29,6 +31,7 @@ pub mod transport;
 
 pub use device::{NeedsReset, Queues, VirtioDevice};
 pub use mmio::{EmptySlot, VirtioMmio};
+pub use pci::VirtioPci;
 pub use transport::{Interface, Transport, VirtioSlot};
 
 /// Where notifications from the driver go. Called with the device's lock held: it

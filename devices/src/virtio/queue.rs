@@ -44,10 +44,14 @@ pub struct VirtQueue {
 
 impl VirtQueue {
     /// A queue, not in use, of at most `max_size` entries: a power of two up to 32768.
+    /// It has that size as long as the driver wants no other (4.1.4.3).
     pub fn new(max_size: u16) -> Self {
         Self {
             max_size,
-            setup: Setup::default(),
+            setup: Setup {
+                size: max_size,
+                ..Setup::default()
+            },
             ring: None,
             added: false,
         }

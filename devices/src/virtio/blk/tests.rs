@@ -4,15 +4,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use isoform_core::{Device, Saved, Size};
+use isoform_core::{Device, Size};
 use proptest::prelude::*;
 use virtio_bindings::bindings::virtio_blk as vb;
 use virtio_bindings::bindings::virtio_mmio as vm;
 
-use super::super::testing::{Offer, Rig, hostile, rig, started};
-use super::super::{Interface, VirtioSlot};
+use super::super::VirtioSlot;
+use super::super::testing::{Kind, Offer, Rig, hostile, rig, started};
 use super::*;
-use Interface::{Legacy, Modern};
+use Kind::{Legacy, Modern, Pci};
 
 const FLUSH: u64 = 1 << vb::VIRTIO_BLK_F_FLUSH;
 /// Not accepted where a test expects an interrupt for each buffer.
@@ -133,6 +133,8 @@ fn what_was_written_is_read_back() {
         (Modern, !EVENT_IDX, true),
         (Legacy, 0, false),
         (Legacy, !EVENT_IDX, true),
+        (Pci, FLUSH, false),
+        (Pci, !EVENT_IDX, true),
     ] {
         let port = Port::default();
         let mut t = started(interface, disk(&port), features);
@@ -517,7 +519,7 @@ fn state_of_another_disk_is_refused() {
     let mut t = started(Modern, disk(&Port::default()), FLUSH);
     read(&mut t, CAPACITY - 1, 512);
     t.kick(0);
-    let saved = t.slot.save_bytes();
+    let saved = t.slot.save();
     let mut small = config(false);
     small.capacity = 8;
     let mut other = rig(Modern, Blk::new(small, Box::new(Port::default())));
@@ -555,9 +557,13 @@ proptest! {
     /// Moving the device at random points, in mid-request, changes nothing that the
     /// driver or the disk can see in the end.
     #[test]
-    fn every_request_is_answered_once_whatever_moves(steps in steps(), indirect in any::<bool>()) {
+    fn every_request_is_answered_once_whatever_moves(
+        steps in steps(),
+        indirect in any::<bool>(),
+        kind in prop::sample::select(&[Modern, Pci][..]),
+    ) {
         let mut port = Port::default();
-        let mut t = started(Modern, disk(&port), FLUSH);
+        let mut t = started(kind, disk(&port), FLUSH);
         t.indirect = indirect;
         let mut store = vec![0; (CAPACITY * SECTOR) as usize];
         let mut open = std::collections::BTreeSet::new();
@@ -608,9 +614,10 @@ proptest! {
     fn damaged_state_is_refused_or_harmless(
         at in any::<prop::sample::Index>(),
         value in any::<u8>(),
+        kind in prop::sample::select(&[Modern, Pci][..]),
     ) {
         let port = Port::default();
-        let mut t = started(Modern, disk(&port), FLUSH);
+        let mut t = started(kind, disk(&port), FLUSH);
         let mut store = vec![0; (CAPACITY * SECTOR) as usize];
         read(&mut t, 3, PIECE as usize + 512);
         write(&mut t, 9, &[5; 1024]);
@@ -632,9 +639,9 @@ proptest! {
     }
 
     #[test]
-    fn a_hostile_driver_hurts_itself_only(legacy in any::<bool>(), steps in hostile()) {
+    fn a_hostile_driver_hurts_itself_only(kind in prop::sample::select(&Kind::ALL[..]), steps in hostile()) {
         let port = Port::default();
-        let mut t = rig(if legacy { Legacy } else { Modern }, disk(&port));
+        let mut t = rig(kind, disk(&port));
         let mut store = vec![0; (CAPACITY * SECTOR) as usize];
         for (n, step) in steps.iter().enumerate() {
             t.suffer(step, || disk(&port));

@@ -4,12 +4,12 @@ use isoform_core::{Device, Size};
 use proptest::prelude::*;
 use virtio_bindings::bindings::virtio_mmio as vm;
 
-use super::super::testing::{Rig, hostile, rig, started};
-use super::super::{Interface, VirtioSlot};
+use super::super::VirtioSlot;
+use super::super::testing::{Kind, Rig, hostile, rig, started};
 use super::spec::event;
 use super::*;
 use crate::testing::TapeSink;
-use Interface::{Legacy, Modern};
+use Kind::Modern;
 
 const MULTIPORT: u64 = Features::MULTIPORT.bits();
 /// Not accepted where a test expects an interrupt for each buffer.
@@ -93,9 +93,9 @@ fn queues_are_where_the_specification_has_them() {
 
 #[test]
 fn a_plain_console_prints_and_reads() {
-    for interface in [Modern, Legacy] {
+    for kind in Kind::ALL {
         let sink = TapeSink::default();
-        let mut t = started(interface, plain(&sink), !EVENT_IDX);
+        let mut t = started(kind, plain(&sink), !EVENT_IDX);
         let out = t.offer(1, &[b"hello ", b"world"], &[]);
         t.kick(1);
         assert_eq!(t.used(1), [(out.head, 0)]);
@@ -411,7 +411,7 @@ proptest! {
 
     #[test]
     fn a_hostile_driver_hurts_itself_only(
-        legacy in any::<bool>(),
+        kind in prop::sample::select(&Kind::ALL[..]),
         steps in hostile(),
         rooms in prop::collection::vec(prop::option::of(0..100usize), 3),
     ) {
@@ -419,7 +419,7 @@ proptest! {
         for (sink, room) in sinks.iter().zip(rooms) {
             sink.tape().room = room;
         }
-        let mut t = rig(if legacy { Legacy } else { Modern }, multi(&sinks));
+        let mut t = rig(kind, multi(&sinks));
         for step in &steps {
             t.suffer(step, || multi(&sinks));
             t.slot.receive(0, b"zero");

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use virtio_bindings::bindings::{virtio_config as vc, virtio_mmio as vm, virtio_ring as vr};
 
 use super::super::rng::Rng;
-use super::super::testing::{BASE, Rig, hostile, rig, started};
+use super::super::testing::{BASE, Kind, Rig, hostile, rig, started};
 use super::super::{EmptySlot, Interface, VirtioSlot, spec as common};
 use super::spec;
-use Interface::{Legacy, Modern};
+use Kind::{Legacy, Modern};
 
 fn device() -> Rng {
     Rng::new(Box::new(|bytes: &mut [u8]| bytes.fill(0xa5)))
@@ -57,8 +57,11 @@ fn constants_are_those_of_the_linux_headers() {
 
 #[test]
 fn a_slot_says_who_it_is() {
-    for (interface, version) in [(Modern, 2), (Legacy, 1)] {
-        let mut t = rig(interface, device());
+    for (kind, interface, version) in [
+        (Modern, Interface::Modern, 2),
+        (Legacy, Interface::Legacy, 1),
+    ] {
+        let mut t = rig(kind, device());
         assert_eq!(t.r(0), u32::from_le_bytes(*b"virt"));
         assert_eq!(t.r(vm::VIRTIO_MMIO_VERSION), version);
         assert_eq!(t.r(vm::VIRTIO_MMIO_DEVICE_ID), 4);
@@ -72,10 +75,10 @@ fn a_slot_says_who_it_is() {
 
 #[test]
 fn buffers_travel_both_ways_with_every_combination() {
-    for interface in [Modern, Legacy] {
+    for kind in Kind::ALL {
         for indirect in [false, true] {
             for features in [0, EVENT_IDX] {
-                let mut t = started(interface, device(), features);
+                let mut t = started(kind, device(), features);
                 t.indirect = indirect;
                 for _ in 0..20 {
                     let offer = t.offer(0, &[], &[5, 1, 10]);
@@ -427,8 +430,8 @@ fn odd_sizes_and_holes_are_harmless() {
 
 #[test]
 fn state_moves_between_slots_with_a_chain_waiting() {
-    for interface in [Modern, Legacy] {
-        let mut t = started(interface, device(), EVENT_IDX);
+    for kind in Kind::ALL {
+        let mut t = started(kind, device(), EVENT_IDX);
         for round in 0..20 {
             let offer = t.offer(0, &[], &[8]);
             t.w(vm::VIRTIO_MMIO_QUEUE_NOTIFY, 0);
@@ -454,8 +457,8 @@ fn state_of_the_other_interface_is_refused() {
 
 proptest! {
     #[test]
-    fn a_hostile_driver_hurts_itself_only(legacy in any::<bool>(), steps in hostile()) {
-        let mut t = rig(if legacy { Legacy } else { Modern }, device());
+    fn a_hostile_driver_hurts_itself_only(kind in prop::sample::select(&Kind::ALL[..]), steps in hostile()) {
+        let mut t = rig(kind, device());
         for step in &steps {
             t.suffer(step, device);
         }

@@ -7,10 +7,9 @@ use isoform_core::{Device, Size};
 use proptest::prelude::*;
 use virtio_bindings::bindings::{virtio_mmio as vm, virtio_net as vn};
 
-use super::super::Interface;
-use super::super::testing::{Rig, hostile, started};
+use super::super::testing::{Kind, Rig, hostile, started};
 use super::*;
-use Interface::{Legacy, Modern};
+use Kind::{Legacy, Modern, Pci};
 
 const MAC: Mac = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const OTHER: Mac = [0x52, 0x54, 0, 1, 2, 3];
@@ -133,14 +132,15 @@ fn constants_are_those_of_the_linux_headers() {
 
 #[test]
 fn frames_travel_both_ways() {
-    for (interface, features, header) in [
+    for (kind, features, header) in [
         (Modern, 0, 12),
         (Modern, MERGE, 12),
+        (Pci, MERGE, 12),
         (Legacy, MERGE, 12),
         (Legacy, 0, 10),
     ] {
         let wire = Wire::default();
-        let mut t = started(interface, card(&wire, false), features);
+        let mut t = started(kind, card(&wire, false), features);
         let out = frame(OTHER, 60);
         let offer = t.offer(TX, &[&[0; 12][..header], &out], &[]);
         t.kick(TX);
@@ -371,10 +371,10 @@ fn buffers_offered_twice_are_bounded() {
 proptest! {
     #[test]
     fn a_hostile_driver_meets_an_unharmed_card(steps in hostile(), refuse in 0..40usize) {
-        for interface in [Modern, Legacy] {
+        for kind in Kind::ALL {
             let wire = Wire::default();
             wire.with(|ends| ends.refuse = refuse);
-            let mut t = started(interface, card(&wire, refuse % 2 == 0), !0);
+            let mut t = started(kind, card(&wire, refuse % 2 == 0), !0);
             for step in &steps {
                 wire.with(|ends| {
                     ends.to_guest.truncate(4);
@@ -389,7 +389,7 @@ proptest! {
             t.start(0);
             wire.sent();
             let header = [0; 12];
-            let (header, _) = header.split_at(if interface == Modern { 12 } else { 10 });
+            let (header, _) = header.split_at(if kind.is_legacy() { 10 } else { 12 });
             t.offer(TX, &[header, &frame(OTHER, 77)], &[]);
             t.kick(TX);
             prop_assert_eq!(wire.sent(), [frame(OTHER, 77)]);

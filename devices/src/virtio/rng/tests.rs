@@ -1,7 +1,7 @@
 //! The entropy device.
 
-use super::super::testing::{rig, started};
-use super::super::{Interface, VirtioSlot};
+use super::super::VirtioSlot;
+use super::super::testing::{Kind, rig, started};
 use super::{FILL_MAX, Rng};
 
 fn counting() -> Rng {
@@ -16,7 +16,7 @@ fn counting() -> Rng {
 
 #[test]
 fn buffers_come_back_filled_in_order() {
-    let mut t = started(Interface::Modern, counting(), 0);
+    let mut t = started(Kind::Modern, counting(), 0);
     let offers = [t.offer(0, &[], &[3, 2]), t.offer(0, &[], &[4])];
     t.kick(0);
     assert_eq!(t.used(0), [(offers[0].head, 5), (offers[1].head, 4)]);
@@ -26,7 +26,7 @@ fn buffers_come_back_filled_in_order() {
 
 #[test]
 fn a_large_buffer_is_filled_in_part() {
-    let mut t = started(Interface::Modern, counting(), 0);
+    let mut t = started(Kind::Modern, counting(), 0);
     let offer = t.offer(0, &[], &[1 << 20]);
     t.kick(0);
     assert_eq!(t.used(0), [(offer.head, FILL_MAX as u32)]);
@@ -36,7 +36,7 @@ fn a_large_buffer_is_filled_in_part() {
 
 #[test]
 fn a_buffer_without_room_comes_back_empty() {
-    let mut t = started(Interface::Modern, counting(), 0);
+    let mut t = started(Kind::Modern, counting(), 0);
     let offer = t.offer(0, &[b"what for"], &[]);
     t.kick(0);
     assert_eq!(t.used(0), [(offer.head, 0)]);
@@ -44,7 +44,7 @@ fn a_buffer_without_room_comes_back_empty() {
 
 #[test]
 fn without_a_driver_nothing_happens() {
-    let mut t = rig(Interface::Modern, counting());
+    let mut t = rig(Kind::Modern, counting());
     for queue in [0, 1, u16::MAX] {
         t.slot.process(queue);
     }

@@ -102,6 +102,8 @@ pub struct Core<D: VirtioDevice> {
     pub(super) queue_sel: u32,
     config_generation: u32,
     queues: Vec<VirtQueue>,
+    /// The device may access memory. Kept by the transport, which saves it.
+    is_master: bool,
     /// Not told to the driver yet. Empty between calls from outside, and therefore not
     /// saved.
     raised: Vec<Cause>,
@@ -127,6 +129,7 @@ impl<D: VirtioDevice> Core<D> {
             queue_sel: 0,
             config_generation: 0,
             queues: sizes.into_iter().map(VirtQueue::new).collect(),
+            is_master: true,
             raised: Vec::new(),
         }
     }
@@ -209,7 +212,15 @@ impl<D: VirtioDevice> Core<D> {
             Interface::Modern => self.status.contains(Status::DRIVER_OK),
             Interface::Legacy => !self.status.is_empty(),
         };
-        ready && !self.status.contains(Status::DEVICE_NEEDS_RESET)
+        ready && self.is_master && !self.status.contains(Status::DEVICE_NEEDS_RESET)
+    }
+
+    /// The device may access memory from now on, or may not.
+    pub(super) fn set_master(&mut self, is_master: bool) {
+        let before = std::mem::replace(&mut self.is_master, is_master);
+        if is_master && !before && self.is_live() {
+            self.ring_all();
+        }
     }
 
     /// Has every queue in use looked at.
@@ -259,6 +270,11 @@ impl<D: VirtioDevice> Core<D> {
     /// The selected half of the features offered.
     pub(super) fn read_device_features(&self) -> u32 {
         half(self.offered(), self.device_features_sel)
+    }
+
+    /// The selected half of the features accepted.
+    pub(super) fn read_driver_features(&self) -> u32 {
+        half(self.driver_features, self.driver_features_sel)
     }
 
     /// Sets the selected half of the features that the driver accepts.

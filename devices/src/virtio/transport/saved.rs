@@ -36,6 +36,7 @@ impl<D: VirtioDevice> Core<D> {
             queue_sel,
             config_generation,
             queues,
+            is_master: _,
             raised: _,
         } = self;
         CoreState {

@@ -1,6 +1,8 @@
 //! A small virtio driver for tests, written from the specification's driver side: it
 //! knows the ring layout by itself and shares no code with the devices.
 
+mod face;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use isoform_core::{Device, Size};
@@ -8,8 +10,11 @@ use isoform_memory::Ram;
 use proptest::prelude::*;
 use virtio_bindings::bindings::{virtio_config as vc, virtio_mmio as vm, virtio_ring as vr};
 
-use super::{Doorbell, Interface, VirtioDevice, VirtioMmio, VirtioSlot};
+use super::{Doorbell, VirtioDevice, VirtioSlot};
 use crate::testing::{Wire, transfer};
+use face::Ends;
+
+pub(crate) use face::{Face, Kind, Mail, place};
 
 pub(crate) const BASE: u64 = 0x8000_0000;
 const RAM_SIZE: u64 = 32 << 20;
@@ -58,10 +63,11 @@ pub(crate) struct Offer {
 
 /// A device in a slot, with its driver.
 pub(crate) struct Rig<D: VirtioDevice> {
-    pub(crate) slot: VirtioMmio<D>,
-    pub(crate) interface: Interface,
+    pub(crate) slot: Face<D>,
+    pub(crate) kind: Kind,
     pub(crate) ram: Arc<Ram>,
     pub(crate) irq: Arc<Wire>,
+    pub(crate) mail: Arc<Mail>,
     pub(crate) bell: Arc<Bell>,
     /// Chains go through a table of their own.
     pub(crate) indirect: bool,
@@ -71,15 +77,16 @@ pub(crate) struct Rig<D: VirtioDevice> {
 }
 
 /// A slot, not set up, with RAM, wire and bell of its own.
-pub(crate) fn rig<D: VirtioDevice>(interface: Interface, device: D) -> Rig<D> {
+pub(crate) fn rig<D: VirtioDevice>(kind: Kind, device: D) -> Rig<D> {
     let ram = Arc::new(Ram::new(BASE, RAM_SIZE).expect("a little RAM"));
-    let (irq, line) = Wire::pair();
     let bell = Arc::new(Bell::default());
+    let Ends { slot, irq, mail } = Ends::new(kind, device, ram.clone(), bell.clone());
     Rig {
-        slot: VirtioMmio::new(interface, device, ram.clone(), line, bell.clone()),
-        interface,
+        slot,
+        kind,
         ram,
         irq,
+        mail,
         bell,
         indirect: false,
         event_idx: false,
@@ -89,23 +96,19 @@ pub(crate) fn rig<D: VirtioDevice>(interface: Interface, device: D) -> Rig<D> {
 }
 
 /// A slot whose driver accepted `features` (where offered) and set up all queues.
-pub(crate) fn started<D: VirtioDevice>(interface: Interface, device: D, features: u64) -> Rig<D> {
-    let mut rig = rig(interface, device);
+pub(crate) fn started<D: VirtioDevice>(kind: Kind, device: D, features: u64) -> Rig<D> {
+    let mut rig = rig(kind, device);
     rig.start(features);
     rig
 }
 
 impl<D: VirtioDevice> Rig<D> {
-    pub(crate) fn r(&mut self, offset: u32) -> u32 {
-        self.slot
-            .read(u64::from(offset), Size::B4)
-            .expect("the slot answers") as u32
+    pub(crate) fn r(&mut self, register: u32) -> u32 {
+        self.slot.register(register)
     }
 
-    pub(crate) fn w(&mut self, offset: u32, value: u32) {
-        self.slot
-            .write(u64::from(offset), Size::B4, u64::from(value))
-            .expect("the slot answers");
+    pub(crate) fn w(&mut self, register: u32, value: u32) {
+        self.slot.set_register(register, value);
     }
 
     /// Initialisation in the order of 3.1.1.
@@ -118,20 +121,21 @@ impl<D: VirtioDevice> Rig<D> {
 
     /// Initialisation up to before DRIVER_OK; the status then.
     pub(crate) fn prepare(&mut self, features: u64) -> u32 {
+        self.slot.enable();
         self.w(vm::VIRTIO_MMIO_STATUS, 0);
         self.w(vm::VIRTIO_MMIO_STATUS, vc::VIRTIO_CONFIG_S_ACKNOWLEDGE);
         self.w(
             vm::VIRTIO_MMIO_STATUS,
             vc::VIRTIO_CONFIG_S_ACKNOWLEDGE | vc::VIRTIO_CONFIG_S_DRIVER,
         );
-        let version_1 = match self.interface {
-            Interface::Modern => 1 << vc::VIRTIO_F_VERSION_1,
-            Interface::Legacy => 0,
+        let version_1 = match self.kind.is_legacy() {
+            false => 1 << vc::VIRTIO_F_VERSION_1,
+            true => 0,
         };
         let accepted = self.accept(features | version_1);
         self.event_idx = accepted >> vr::VIRTIO_RING_F_EVENT_IDX & 1 != 0;
         let mut status = vc::VIRTIO_CONFIG_S_ACKNOWLEDGE | vc::VIRTIO_CONFIG_S_DRIVER;
-        if self.interface == Interface::Modern {
+        if !self.kind.is_legacy() {
             status |= vc::VIRTIO_CONFIG_S_FEATURES_OK;
             self.w(vm::VIRTIO_MMIO_STATUS, status);
             assert_eq!(self.r(vm::VIRTIO_MMIO_STATUS), status);
@@ -155,7 +159,7 @@ impl<D: VirtioDevice> Rig<D> {
 
     fn set_up_queues(&mut self) {
         self.rings.clear();
-        if self.interface == Interface::Legacy {
+        if self.kind.is_legacy() {
             self.w(vm::VIRTIO_MMIO_GUEST_PAGE_SIZE, 4096);
         }
         for number in 0.. {
@@ -177,8 +181,8 @@ impl<D: VirtioDevice> Rig<D> {
         let (desc, avail) = (base, base + 16 * n);
         let used = (avail + 2 * n + 6).next_multiple_of(4096);
         self.w(vm::VIRTIO_MMIO_QUEUE_NUM, u32::from(size));
-        match self.interface {
-            Interface::Modern => {
+        match self.kind.is_legacy() {
+            false => {
                 assert_eq!(self.r(vm::VIRTIO_MMIO_QUEUE_READY), 0);
                 for (low, high, addr) in [
                     (
@@ -203,7 +207,7 @@ impl<D: VirtioDevice> Rig<D> {
                 self.w(vm::VIRTIO_MMIO_QUEUE_READY, 1);
                 assert_eq!(self.r(vm::VIRTIO_MMIO_QUEUE_READY), 1);
             }
-            Interface::Legacy => {
+            true => {
                 assert_eq!(self.r(vm::VIRTIO_MMIO_QUEUE_PFN), 0);
                 self.w(vm::VIRTIO_MMIO_QUEUE_PFN, (base / 4096) as u32);
                 assert_eq!(self.r(vm::VIRTIO_MMIO_QUEUE_PFN), (base / 4096) as u32);
@@ -406,8 +410,9 @@ impl<D: VirtioDevice> Rig<D> {
 
     /// The used interrupt: whether it was there. Acknowledges it.
     pub(crate) fn take_interrupt(&mut self) -> bool {
+        let high = self.irq.high();
         let status = self.r(vm::VIRTIO_MMIO_INTERRUPT_STATUS);
-        assert_eq!(self.irq.high(), status != 0);
+        assert_eq!(high, status != 0);
         self.w(vm::VIRTIO_MMIO_INTERRUPT_ACK, status);
         assert!(!self.irq.high());
         status & vm::VIRTIO_MMIO_INT_VRING != 0
@@ -419,13 +424,16 @@ impl<D: VirtioDevice> Rig<D> {
 
     /// Moves the state into a slot with a fresh device; RAM and driver stay.
     pub(crate) fn move_to(&mut self, device: D) {
-        let (irq, line) = Wire::pair();
         let bell = Arc::new(Bell::default());
-        let mut slot =
-            VirtioMmio::new(self.interface, device, self.ram.clone(), line, bell.clone());
+        let ends = Ends::new(self.kind, device, self.ram.clone(), bell.clone());
+        let Ends {
+            mut slot,
+            irq,
+            mail,
+        } = ends;
         transfer(&self.slot, &mut slot);
         assert_eq!(irq.high(), self.irq.high());
-        (self.slot, self.irq, self.bell) = (slot, irq, bell);
+        (self.slot, self.irq, self.mail, self.bell) = (slot, irq, mail, bell);
     }
 }
 
