@@ -9,6 +9,7 @@ pub mod drive;
 pub mod firmware;
 pub mod net;
 pub mod size;
+pub mod slot;
 pub mod words;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use drive::{Drive, DriveSpec};
 pub use firmware::{FwCfgItem, FwCfgName, PflashSpec};
+pub use slot::SlotId;
 
 /// Physical address of the first byte of RAM on the `virt` board.
 pub const RAM_BASE: u64 = 0x8000_0000;

@@ -82,7 +82,7 @@ fn operation(rig: &Rig, input: &mut Input<'_>, saved: &[Vec<u8>]) {
             let length = usize::from(input.byte());
             let bytes = input.bytes(length);
             rig.board.uart.lock().expect("no panic").receive(bytes);
-            let mut console = rig.board.consoles[0].1.lock().expect("no panic");
+            let mut console = rig.board.virtio.consoles[0].1.lock().expect("no panic");
             console.receive(u16::from(code >> 4), bytes);
             console.output_room(u16::from(code >> 4));
         }

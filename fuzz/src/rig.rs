@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use isoform::board::{Board, Connections, FlashBank, Slot};
-use isoform::config::{MachineConfig, MachineOptions, VirtioMmio};
+use isoform::config::{MachineConfig, MachineOptions, SlotId, VirtioMmio};
 use isoform_core::Clock;
 use isoform_devices::fw_cfg::Items;
 use isoform_devices::virtio::Doorbell;
@@ -37,9 +37,9 @@ impl TimerService for NoTimer {
 
 /// Which queues rang.
 #[derive(Clone, Default)]
-pub(crate) struct Bells(Arc<Mutex<Vec<(usize, u16)>>>);
+pub(crate) struct Bells(Arc<Mutex<Vec<(SlotId, u16)>>>);
 
-struct Bell(usize, Bells);
+struct Bell(SlotId, Bells);
 
 impl Doorbell for Bell {
     fn ring(&self, queue: u16) {
@@ -94,9 +94,15 @@ impl Rig {
             deadline_changed: Arc::new(|| {}),
             doorbell: Box::new(move |slot| Arc::new(Bell(slot, rung.clone()))),
             slots: vec![
-                (0, Slot::Blk(disk, Box::new(submit))),
-                (1, Slot::Console(vec![port("", true), port("fuzz", false)])),
-                (2, Slot::Rng(Box::new(|bytes: &mut [u8]| bytes.fill(0x5a)))),
+                (SlotId::Mmio(0), Slot::Blk(disk, Box::new(submit))),
+                (
+                    SlotId::Mmio(1),
+                    Slot::Console(vec![port("", true), port("fuzz", false)]),
+                ),
+                (
+                    SlotId::Mmio(2),
+                    Slot::Rng(Box::new(|bytes: &mut [u8]| bytes.fill(0x5a))),
+                ),
             ],
             flash: vec![FlashBank::default()],
             items,
@@ -128,7 +134,7 @@ impl Rig {
     pub(crate) fn work(&self) {
         let rung = std::mem::take(&mut *self.bells.0.lock().expect("nobody panics with it"));
         for (slot, queue) in rung {
-            if let Some((_, device)) = self.board.slots.iter().find(|(n, _)| *n == slot) {
+            if let Some((_, device)) = self.board.virtio.slots.iter().find(|(n, _)| *n == slot) {
                 device.lock().expect("no panic").process(queue);
             }
         }
@@ -142,7 +148,7 @@ impl Rig {
         } else {
             Err(isoform_devices::virtio::blk::IoError)
         };
-        self.board.disks[0]
+        self.board.virtio.disks[0]
             .1
             .lock()
             .expect("no panic")

@@ -26,6 +26,11 @@ prepare() {
 # good part of the boot.
 coldplug() {
     modprobe -q virtio_mmio
+    for vendor in /sys/bus/pci/devices/*/vendor; do
+        [ -r "$vendor" ] && read -r id < "$vendor" && [ "$id" = 0x1af4 ] || continue
+        modprobe -q virtio_pci
+        break
+    done
     aliases=
     for device in /sys/bus/virtio/devices/*/modalias; do
         [ -r "$device" ] && read -r alias < "$device" && aliases="$aliases $alias"

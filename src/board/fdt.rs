@@ -2,7 +2,8 @@
 //! kernel's bindings for each node).
 
 use super::virt::{MAP, PLIC_SOURCES, Place};
-use crate::config::{RAM_BASE, drive::VIRTIO_SLOTS};
+use crate::config::{RAM_BASE, slot::VIRTIO_SLOTS};
+use isoform_devices::pci::intx::line_of;
 use isoform_riscv::Cpu;
 use std::ops::Range;
 use vm_fdt::{Error, FdtWriter};
@@ -62,6 +63,7 @@ pub fn write(facts: &Facts<'_>) -> Result<Vec<u8>, Error> {
     fdt.property_string("compatible", "simple-bus")?;
     fdt.property_null("ranges")?;
     devices(&mut fdt, facts.harts as u32)?;
+    pci(&mut fdt, facts.memory)?;
     fdt.end_node(soc)?;
     power(&mut fdt)?;
     firmware(&mut fdt)?;
@@ -200,6 +202,59 @@ fn devices(fdt: &mut FdtWriter, harts: u32) -> Result<(), Error> {
         fdt.end_node(node)?;
     }
     Ok(())
+}
+
+/// Cells of an address on the PCI bus: what kind it is, and 64 bits.
+const PCI_ADDRESS_CELLS: u32 = 3;
+
+/// The PCI host bridge (IEEE 1275 "PCI Bus Binding", and the kernel's
+/// `host-generic-pci`).
+fn pci(fdt: &mut FdtWriter, memory: u64) -> Result<(), Error> {
+    // The highest cell of an address: I/O ports, memory of 32 and of 64 bits.
+    const PORTS: u32 = 0x0100_0000;
+    const MEMORY_32: u32 = 0x0200_0000;
+    const MEMORY_64: u32 = 0x0300_0000;
+    let Place { base, size, .. } = MAP.pci_config;
+    let node = fdt.begin_node(&format!("pci@{base:x}"))?;
+    fdt.property_string("compatible", "pci-host-ecam-generic")?;
+    fdt.property_string("device_type", "pci")?;
+    fdt.property_u32("#address-cells", PCI_ADDRESS_CELLS)?;
+    fdt.property_u32("#size-cells", 2)?;
+    fdt.property_u32("#interrupt-cells", 1)?;
+    fdt.property_u32("linux,pci-domain", 0)?;
+    fdt.property_array_u32("bus-range", &[0, (size >> 20) as u32 - 1])?;
+    fdt.property_null("dma-coherent")?;
+    fdt.property_array_u64("reg", &[base, size])?;
+    let high = MAP.pci_high(memory);
+    let ranges = [
+        (PORTS, 0, MAP.pci_ports),
+        (MEMORY_32, MAP.pci_memory.base, MAP.pci_memory),
+        (MEMORY_64, high.base, high),
+    ];
+    let cells = |wide: u64| [(wide >> 32) as u32, wide as u32];
+    let ranges: Vec<u32> = ranges
+        .iter()
+        .flat_map(|(kind, bus, place)| {
+            let numbers = [*bus, place.base, place.size];
+            std::iter::once(*kind).chain(numbers.into_iter().flat_map(cells))
+        })
+        .collect();
+    fdt.property_array_u32("ranges", &ranges)?;
+    // What is looked up: the lowest two bits of the device's number, and the pin.
+    fdt.property_array_u32("interrupt-map-mask", &[0x1800, 0, 0, 7])?;
+    fdt.property_array_u32("interrupt-map", &interrupt_map())?;
+    fdt.end_node(node)
+}
+
+/// Where each pin of four devices leads; all others are as one of them.
+fn interrupt_map() -> Vec<u32> {
+    let pins = (0..4u32).flat_map(|device| (0..4u32).map(move |pin| (device, pin)));
+    pins.flat_map(|(device, pin)| {
+        let line = line_of(device * 4 + pin) as u32;
+        let source = MAP.pci_config.irq + line;
+        [device << 11, 0, 0, pin + 1, phandle::PLIC, source]
+    })
+    .collect()
 }
 
 /// Power off and restart through the finisher, for kernels without SBI.

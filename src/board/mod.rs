@@ -4,7 +4,9 @@
 //! from. [`Board`] is a board built: RAM, bus, the devices that the run loop talks to.
 
 pub mod fdt;
+mod slots;
 mod virt;
 mod watched;
 
-pub use virt::{Board, BoardError, Connections, FlashBank, MAP, Place, Slot};
+pub use slots::{Slot, Virtio};
+pub use virt::{Board, BoardError, Connections, FlashBank, MAP, Place};

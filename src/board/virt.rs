@@ -1,23 +1,21 @@
 //! The board `virt`: QEMU's memory map, interrupt numbers and device set, so that
 //! firmware and operating systems made for it run here as they are.
 
+use super::slots::{Filler, Slot, Virtio};
 use super::watched::Watched;
 use crate::config::firmware::{FLASH_BANK, FLASH_BANKS, FLASH_BASE};
-use crate::config::{MachineConfig, RAM_BASE, VirtioMmio as Registers, drive::VIRTIO_SLOTS};
+use crate::config::{MachineConfig, RAM_BASE, SlotId, VirtioMmio as Registers};
 use isoform_core::{Attention, Clock, Device, IrqLine};
 use isoform_devices::CharSink;
 use isoform_devices::aclint::{Aclint, HartLines, Sswi};
 use isoform_devices::finisher::{Finisher, OutcomeSink};
 use isoform_devices::fw_cfg::{FwCfg, Items};
+use isoform_devices::pci::Root;
 use isoform_devices::pflash::{FlashPort, Pflash};
 use isoform_devices::plic::{Plic, PlicDevice};
 use isoform_devices::rtc::Rtc;
 use isoform_devices::uart::Uart;
-use isoform_devices::virtio::blk::{Blk, BlkConfig, BlkSlot, BlockPort};
-use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
-use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
-use isoform_devices::virtio::rng::{EntropyPort, Rng};
-use isoform_devices::virtio::{Doorbell, EmptySlot, Interface, VirtioMmio, VirtioSlot};
+use isoform_devices::virtio::{Doorbell, Interface};
 use isoform_memory::{Bus, BusError, Ram, RamError, Rom};
 use isoform_riscv::{Lines, Timebase, irq};
 use std::sync::atomic::AtomicU64;
@@ -55,6 +53,12 @@ pub struct Map {
     pub fw_cfg: Place,
     /// The first flash bank; the other follows it.
     pub flash: Place,
+    /// PCI: I/O ports.
+    pub pci_ports: Place,
+    /// PCI: configuration spaces (ECAM), with the first of four interrupts.
+    pub pci_config: Place,
+    /// PCI: memory of 32-bit addresses.
+    pub pci_memory: Place,
 }
 
 const fn place(base: u64, size: u64, irq: u32) -> Place {
@@ -72,6 +76,9 @@ pub const MAP: Map = Map {
     virtio: place(0x1000_1000, 0x1000, 1),
     fw_cfg: place(0x1010_0000, 0x18, 0),
     flash: place(FLASH_BASE, FLASH_BANK, 0),
+    pci_ports: place(0x300_0000, 0x1_0000, 0),
+    pci_config: place(0x3000_0000, 0x1000_0000, 32),
+    pci_memory: place(0x4000_0000, 0x4000_0000, 0),
 };
 
 /// Bytes of flash contents that are looked at for being erased.
@@ -79,11 +86,21 @@ const ERASED_PIECE: usize = 4096;
 /// Bytes of a flash bank's block.
 const FLASH_BLOCK: u64 = 256 << 10;
 
+/// Bytes of PCI's window onto memory of 64-bit addresses. It begins at a multiple of its
+/// size behind RAM.
+const PCI_HIGH_SIZE: u64 = 16 << 30;
+
 /// PLIC sources, source 0 (which does not exist) not counted.
 pub(super) const PLIC_SOURCES: u32 = 95;
 
 impl Map {
-    /// A virtio-mmio slot, below [`VIRTIO_SLOTS`].
+    /// PCI: memory of 64-bit addresses, on a machine with so many bytes of RAM.
+    pub const fn pci_high(&self, ram: u64) -> Place {
+        let base = (RAM_BASE + ram).next_multiple_of(PCI_HIGH_SIZE);
+        place(base, PCI_HIGH_SIZE, 0)
+    }
+
+    /// A virtio-mmio slot, below [`VIRTIO_SLOTS`](crate::config::slot::VIRTIO_SLOTS).
     pub const fn slot(&self, slot: usize) -> Place {
         let n = slot as u64;
         place(
@@ -111,18 +128,6 @@ pub enum BoardError {
     Bus(#[from] BusError),
 }
 
-/// What is in a virtio-mmio slot.
-pub enum Slot {
-    /// A disk.
-    Blk(BlkConfig, Box<dyn BlockPort>),
-    /// A console with its ports.
-    Console(Vec<PortConfig>),
-    /// A network card.
-    Net(NetConfig, Box<dyn NetPort>),
-    /// Entropy.
-    Rng(Box<dyn EntropyPort>),
-}
-
 /// What a flash bank holds, and who hears of changes.
 #[derive(Default)]
 pub struct FlashBank {
@@ -145,9 +150,9 @@ pub struct Connections {
     /// Called when a device's deadline changed.
     pub deadline_changed: Arc<dyn Fn() + Send + Sync>,
     /// Makes the doorbell of a slot.
-    pub doorbell: Box<dyn Fn(usize) -> Arc<dyn Doorbell>>,
-    /// What is in the slots, by number.
-    pub slots: Vec<(usize, Slot)>,
+    pub doorbell: Box<dyn Fn(SlotId) -> Arc<dyn Doorbell>>,
+    /// What is in the slots, no slot twice.
+    pub slots: Vec<(SlotId, Slot)>,
     /// The flash banks, from the first; others are erased, and end with the machine.
     pub flash: Vec<FlashBank>,
     /// What firmware is handed.
@@ -164,17 +169,11 @@ pub struct Board {
     pub timebase: Timebase,
     /// The serial port, for input.
     pub uart: Arc<Mutex<Uart>>,
-    /// The disks, by slot, for completions.
-    pub disks: Vec<(usize, Arc<Mutex<dyn BlkSlot>>)>,
-    /// The consoles, by slot, for input and room.
-    pub consoles: Vec<(usize, Arc<Mutex<dyn ConsoleSlot>>)>,
-    /// The network cards, by slot, for frames and room.
-    pub cards: Vec<(usize, Arc<Mutex<dyn NetSlot>>)>,
-    /// Everything in slots, by number, for doorbells.
-    pub slots: Vec<(usize, Arc<Mutex<dyn VirtioSlot>>)>,
+    /// Virtio devices.
+    pub virtio: Virtio,
     /// Devices with deadlines.
     pub timed: Vec<Arc<Mutex<dyn Device>>>,
-    /// All devices, in the order of their addresses, for reset and saving.
+    /// All devices, in an order that the configuration decides, for reset and saving.
     pub devices: Vec<Arc<Mutex<dyn Device>>>,
 }
 
@@ -218,12 +217,12 @@ impl Board {
             .flat_map(|(m, s)| [m, s])
             .collect();
         let plic = Plic::new(PLIC_SOURCES, contexts);
-        let source = |place: Place| IrqLine::new(plic.clone(), place.irq);
-        let rtc = Watched::new(Rtc::new(clock, source(MAP.rtc)), deadline_changed);
+        let source = |number: u32| IrqLine::new(plic.clone(), number);
+        let rtc = Watched::new(Rtc::new(clock, source(MAP.rtc.irq)), deadline_changed);
 
         let aclint: Arc<Mutex<dyn Device>> = Arc::new(Mutex::new(aclint));
         let rtc: Arc<Mutex<dyn Device>> = Arc::new(Mutex::new(rtc));
-        let uart = Arc::new(Mutex::new(Uart::new(source(MAP.uart), serial)));
+        let uart = Arc::new(Mutex::new(Uart::new(source(MAP.uart.irq), serial)));
         let mut board = Builder::new(ram.clone());
         board.map(
             "finisher",
@@ -248,48 +247,9 @@ impl Board {
             Registers::Legacy => Interface::Legacy,
             Registers::Modern => Interface::Modern,
         };
-        let mut filled: Vec<Option<Slot>> = (0..VIRTIO_SLOTS).map(|_| None).collect();
-        for (n, slot) in slots {
-            if let Some(place) = filled.get_mut(n) {
-                *place = Some(slot);
-            }
-        }
-        for (n, slot) in filled.into_iter().enumerate() {
-            let irq = source(MAP.slot(n));
-            match slot {
-                None => {
-                    let empty = Arc::new(Mutex::new(EmptySlot::new(interface)));
-                    board.map("virtio", MAP.slot(n), empty)?;
-                }
-                Some(Slot::Blk(config, port)) => {
-                    let blk = Blk::new(config, port);
-                    let blk = VirtioMmio::new(interface, blk, ram.clone(), irq, doorbell(n));
-                    let blk = Arc::new(Mutex::new(blk));
-                    board.map_slot("virtio-blk", n, blk.clone())?;
-                    board.disks.push((n, blk));
-                }
-                Some(Slot::Console(ports)) => {
-                    let console = Console::new(ports);
-                    let console =
-                        VirtioMmio::new(interface, console, ram.clone(), irq, doorbell(n));
-                    let console = Arc::new(Mutex::new(console));
-                    board.map_slot("virtio-console", n, console.clone())?;
-                    board.consoles.push((n, console));
-                }
-                Some(Slot::Net(config, port)) => {
-                    let net = Net::new(config, port);
-                    let net = VirtioMmio::new(interface, net, ram.clone(), irq, doorbell(n));
-                    let net = Arc::new(Mutex::new(net));
-                    board.map_slot("virtio-net", n, net.clone())?;
-                    board.cards.push((n, net));
-                }
-                Some(Slot::Rng(port)) => {
-                    let rng = Rng::new(port);
-                    let rng = VirtioMmio::new(interface, rng, ram.clone(), irq, doorbell(n));
-                    board.map_slot("virtio-rng", n, Arc::new(Mutex::new(rng)))?;
-                }
-            }
-        }
+        let filler = Filler::new(&mut board, interface, ram.clone(), &source, &*doorbell);
+        let (root, virtio) = filler.fill(slots)?;
+        board.map_pci(root, config.memory)?;
         let fw_cfg = FwCfg::new(items, ram);
         board.map("fw-cfg", MAP.fw_cfg, Arc::new(Mutex::new(fw_cfg)))?;
         let missing = std::iter::repeat_with(FlashBank::default);
@@ -297,24 +257,14 @@ impl Board {
         for (n, bank) in banks.enumerate() {
             board.map_flash(MAP.bank(n), bank)?;
         }
-        let Builder {
-            bus,
-            devices,
-            disks,
-            consoles,
-            cards,
-            slots,
-        } = board;
+        let Builder { bus, devices } = board;
         let timed = vec![aclint, rtc];
         Ok(Self {
             bus: Arc::new(bus),
             lines,
             timebase,
             uart,
-            disks,
-            consoles,
-            cards,
-            slots,
+            virtio,
             timed,
             devices,
         })
@@ -327,29 +277,20 @@ impl Board {
 }
 
 /// A board in the making.
-struct Builder {
+pub(super) struct Builder {
     bus: Bus,
-    devices: Vec<Arc<Mutex<dyn Device>>>,
-    disks: Vec<(usize, Arc<Mutex<dyn BlkSlot>>)>,
-    consoles: Vec<(usize, Arc<Mutex<dyn ConsoleSlot>>)>,
-    cards: Vec<(usize, Arc<Mutex<dyn NetSlot>>)>,
-    slots: Vec<(usize, Arc<Mutex<dyn VirtioSlot>>)>,
+    pub(super) devices: Vec<Arc<Mutex<dyn Device>>>,
 }
 
 impl Builder {
     fn new(ram: Arc<Ram>) -> Self {
-        let (devices, disks, consoles, cards, slots) = Default::default();
         Self {
             bus: Bus::new(ram),
-            devices,
-            disks,
-            consoles,
-            cards,
-            slots,
+            devices: Vec::new(),
         }
     }
 
-    fn map(
+    pub(super) fn map(
         &mut self,
         name: &'static str,
         place: Place,
@@ -385,14 +326,24 @@ impl Builder {
         Ok(())
     }
 
-    fn map_slot<D: VirtioSlot + 'static>(
-        &mut self,
-        name: &'static str,
-        slot: usize,
-        device: Arc<Mutex<D>>,
-    ) -> Result<(), BusError> {
-        self.map(name, MAP.slot(slot), device.clone())?;
-        self.slots.push((slot, device));
+    /// The windows onto the PCI bus of a machine with so many bytes of RAM. Addresses on
+    /// it are those of the processor, but for ports.
+    fn map_pci(&mut self, root: Root, ram: u64) -> Result<(), BusError> {
+        let root = Arc::new(root);
+        let high = MAP.pci_high(ram);
+        let windows = [
+            ("pci-ports", MAP.pci_ports, root.ports()),
+            ("pci-config", MAP.pci_config, root.ecam()),
+            (
+                "pci-memory",
+                MAP.pci_memory,
+                root.memory(MAP.pci_memory.base),
+            ),
+            ("pci-memory", high, root.memory(high.base)),
+        ];
+        for (name, Place { base, size, .. }, router) in windows {
+            self.bus.map_shared(name, base, size, router)?;
+        }
         Ok(())
     }
 }

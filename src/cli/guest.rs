@@ -35,11 +35,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "CPU", default_value = "rv64",
           value_parser = config::cpu, help_heading = MACHINE)]
     pub(super) cpu: CpuOptions,
-    /// A disk: file=F[,snapshot=on][,readonly=on][,bus=N]; may be given up to 8
-    /// times
+    /// A disk: file=F[,snapshot=on][,readonly=on][,bus=N|pcie.0[,addr=N]]; may be given
+    /// several times
     ///
     /// The first takes virtio-mmio slot 0 (at 0x10001000), the second slot 1, and
-    /// so on; bus=N chooses another. snapshot=on keeps the guest's writes in a
+    /// so on; bus=N chooses another of the 8, bus=pcie.0 a place on the PCI bus, which
+    /// addr=N names (1 to 31). snapshot=on keeps the guest's writes in a
     /// temporary file that vanishes with the machine. A comma in a name is written twice.
     #[arg(long = "drive", value_name = "DRIVE",
           value_parser = config::drive::drive, help_heading = MACHINE)]

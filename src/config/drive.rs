@@ -1,11 +1,19 @@
 //! `--drive`: which file, how it may be written, and which slot it takes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::slot::{PCI_BUS, PCI_SLOTS, SlotId, VIRTIO_SLOTS};
 use super::words;
 
-/// The virtio-mmio slots of the board; slot 0 is at 0x10001000.
-pub const VIRTIO_SLOTS: usize = 8;
+/// What `bus=` and `addr=` ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BusChoice {
+    /// A virtio-mmio slot.
+    Mmio(usize),
+    /// A device number on the PCI bus, or the lowest that is free.
+    Pci(Option<usize>),
+}
 
 /// A drive as asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +24,8 @@ pub struct DriveSpec {
     pub snapshot: bool,
     /// The guest sees a read-only disk.
     pub readonly: bool,
-    /// The slot asked for with `bus=`.
-    pub bus: Option<usize>,
+    /// What was asked for with `bus=` and `addr=`.
+    pub bus: Option<BusChoice>,
     /// `format=raw` was given: the file's contents are not second-guessed.
     pub raw: bool,
 }
@@ -31,8 +39,8 @@ pub struct Drive {
     pub snapshot: bool,
     /// The guest sees a read-only disk.
     pub readonly: bool,
-    /// Its virtio-mmio slot, below [`VIRTIO_SLOTS`].
-    pub slot: usize,
+    /// Where it is.
+    pub slot: SlotId,
     /// `format=raw` was given: the file's contents are not second-guessed.
     pub raw: bool,
 }
@@ -50,12 +58,13 @@ impl DriveSpec {
     }
 }
 
-/// Reads `file=F[,snapshot=on|off][,readonly=on|off][,bus=N][,format=raw]`.
+/// Reads `file=F[,snapshot=on|off][,readonly=on|off][,bus=N|pcie.0][,addr=N][,format=raw]`.
 ///
 /// # Errors
-/// An unknown key, a bad value, a key given twice, no `file`.
+/// An unknown key, a bad value, a key given twice, no `file`, `addr` without the PCI bus.
 pub fn drive(text: &str) -> Result<DriveSpec, String> {
     let mut spec = DriveSpec::of(Path::new(""));
+    let mut address = None;
     let mut seen: Vec<String> = Vec::new();
     for word in words::split(text)? {
         if seen.contains(&word.key) {
@@ -68,6 +77,7 @@ pub fn drive(text: &str) -> Result<DriveSpec, String> {
             "snapshot" => spec.snapshot = switch()?,
             "readonly" => spec.readonly = switch()?,
             "bus" => spec.bus = Some(bus(words::value(&word)?)?),
+            "addr" => address = Some(pci_address(words::value(&word)?)?),
             "format" => match words::value(&word)? {
                 "raw" => spec.raw = true,
                 other => {
@@ -78,7 +88,7 @@ pub fn drive(text: &str) -> Result<DriveSpec, String> {
             },
             other => {
                 return Err(format!(
-                    "there is no `{other}` here; known are file, snapshot, readonly, bus and format"
+                    "there is no `{other}` here; known are file, snapshot, readonly, bus, addr and format"
                 ));
             }
         }
@@ -86,72 +96,103 @@ pub fn drive(text: &str) -> Result<DriveSpec, String> {
     if spec.file.as_os_str().is_empty() {
         return Err("it names no file: --drive file=disk.img".to_owned());
     }
+    spec.bus = match (spec.bus, address) {
+        (bus, None) => bus,
+        (Some(BusChoice::Pci(_)), address) => Some(BusChoice::Pci(address)),
+        (_, Some(_)) => return Err(format!("`addr` is a place on the PCI bus: bus={PCI_BUS}")),
+    };
     Ok(spec)
 }
 
-/// A slot: its number, or QEMU's name of it.
-fn bus(text: &str) -> Result<usize, String> {
+/// The PCI bus; or a virtio-mmio slot: its number, or QEMU's name of it.
+fn bus(text: &str) -> Result<BusChoice, String> {
+    if text == PCI_BUS {
+        return Ok(BusChoice::Pci(None));
+    }
     let number = text.strip_prefix("virtio-mmio-bus.").unwrap_or(text);
     match number.parse() {
-        Ok(slot) if slot < VIRTIO_SLOTS => Ok(slot),
+        Ok(slot) if slot < VIRTIO_SLOTS => Ok(BusChoice::Mmio(slot)),
         _ => Err(format!(
-            "`bus` is a virtio-mmio slot, 0 to {} or virtio-mmio-bus.0 and so on, not `{text}`",
+            "`bus` is {PCI_BUS} or a virtio-mmio slot, 0 to {} or virtio-mmio-bus.0 and so on, not `{text}`",
             VIRTIO_SLOTS - 1
         )),
     }
 }
 
-/// Gives every drive its slot: the Nth of `specs` takes slot N, unless its `bus=`
-/// says otherwise; those of `extra` (an IMAGE that is a disk) take the lowest free.
+/// A device number as QEMU takes it: `3`, `0x3`, with its function `3.0`.
+fn pci_address(text: &str) -> Result<usize, String> {
+    let device = text.strip_suffix(".0").unwrap_or(text);
+    let number = match device.strip_prefix("0x") {
+        Some(digits) => usize::from_str_radix(digits, 16),
+        None => device.parse(),
+    };
+    match number {
+        Ok(number) if (1..PCI_SLOTS).contains(&number) => Ok(number),
+        _ => Err(format!(
+            "`addr` is a device number on the PCI bus, 1 to {}, not `{text}`",
+            PCI_SLOTS - 1
+        )),
+    }
+}
+
+/// Gives every drive its slot: the Nth of `specs` takes virtio-mmio slot N, unless its
+/// `bus=` says otherwise; those of `extra` (an IMAGE that is a disk) take the lowest
+/// free.
 ///
 /// # Errors
 /// Two drives in one slot, more drives than slots, or one file used by two drives
 /// of which one writes to it.
 pub fn place(specs: &[DriveSpec], extra: &[DriveSpec]) -> Result<Vec<Drive>, String> {
-    let mut taken: [Option<&DriveSpec>; VIRTIO_SLOTS] = [None; VIRTIO_SLOTS];
+    let mut taken: BTreeMap<SlotId, &DriveSpec> = BTreeMap::new();
     for (nth, spec) in specs.iter().enumerate() {
-        let slot = spec.bus.unwrap_or(nth);
-        let Some(place) = taken.get_mut(slot) else {
-            return Err(format!(
-                "there are {VIRTIO_SLOTS} slots for drives; give fewer of them"
-            ));
+        let slot = match spec.bus {
+            None if nth >= VIRTIO_SLOTS => {
+                return Err(format!(
+                    "there are {VIRTIO_SLOTS} slots for drives; put more of them on bus={PCI_BUS}"
+                ));
+            }
+            None => SlotId::Mmio(nth),
+            Some(BusChoice::Mmio(slot)) => SlotId::Mmio(slot),
+            Some(BusChoice::Pci(Some(device))) => SlotId::Pci(device),
+            Some(BusChoice::Pci(None)) => continue,
         };
-        if let Some(other) = place.replace(spec) {
+        if let Some(other) = taken.insert(slot, spec) {
             return Err(format!(
-                "the drives {} and {} both want slot {slot}; move one with bus=",
+                "the drives {} and {} both want bus={slot}; move one with bus=",
                 other.file.display(),
                 spec.file.display()
             ));
         }
     }
-    for spec in extra {
-        match taken.iter_mut().find(|slot| slot.is_none()) {
-            Some(slot) => *slot = Some(spec),
-            None => {
-                return Err(format!(
-                    "all {VIRTIO_SLOTS} slots for drives are taken; give fewer of them"
-                ));
-            }
-        }
+    let anywhere = |spec: &&DriveSpec| spec.bus == Some(BusChoice::Pci(None));
+    for spec in specs.iter().filter(anywhere) {
+        let slot = SlotId::pci().find(|slot| !taken.contains_key(slot));
+        let slot = slot.ok_or_else(|| format!("the bus {PCI_BUS} is full; give fewer drives"))?;
+        taken.insert(slot, spec);
     }
-    check_sharing(&taken)?;
-    let drive = |(slot, spec): (usize, &DriveSpec)| Drive {
+    for spec in extra {
+        let slot = SlotId::mmio().find(|slot| !taken.contains_key(slot));
+        let slot = slot.ok_or_else(|| {
+            format!(
+                "all {VIRTIO_SLOTS} slots for drives are taken; put some of them on bus={PCI_BUS}"
+            )
+        })?;
+        taken.insert(slot, spec);
+    }
+    check_sharing(taken.values().copied())?;
+    let drive = |(slot, spec): (&SlotId, &&DriveSpec)| Drive {
         file: spec.file.clone(),
         snapshot: spec.snapshot,
         readonly: spec.readonly,
-        slot,
+        slot: *slot,
         raw: spec.raw,
     };
-    let placed = taken
-        .iter()
-        .enumerate()
-        .filter_map(|(slot, spec)| Some((slot, (*spec)?)));
-    Ok(placed.map(drive).collect())
+    Ok(taken.iter().map(drive).collect())
 }
 
 /// One file may serve several drives only where none of them writes to it.
-fn check_sharing(taken: &[Option<&DriveSpec>]) -> Result<(), String> {
-    let drives: Vec<&DriveSpec> = taken.iter().flatten().copied().collect();
+fn check_sharing<'a>(drives: impl Iterator<Item = &'a DriveSpec>) -> Result<(), String> {
+    let drives: Vec<&DriveSpec> = drives.collect();
     for (i, a) in drives.iter().enumerate() {
         for b in drives.iter().skip(i + 1) {
             let writes = |d: &DriveSpec| !d.readonly && !d.snapshot;
@@ -170,7 +211,7 @@ fn check_sharing(taken: &[Option<&DriveSpec>]) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn slots(specs: &[&str], extra: &[&str]) -> Result<Vec<(usize, String)>, String> {
+    fn slots(specs: &[&str], extra: &[&str]) -> Result<Vec<(SlotId, String)>, String> {
         let parse = |texts: &[&str]| {
             texts
                 .iter()
@@ -191,7 +232,7 @@ mod tests {
             file: "a,b.img".into(),
             snapshot: true,
             readonly: false,
-            bus: Some(3),
+            bus: Some(BusChoice::Mmio(3)),
             raw: true,
         };
         assert_eq!(spec, Ok(expected));
@@ -210,6 +251,13 @@ mod tests {
             "file=a,bus=8",
             "file=a,bus=-1",
             "file=a,bus=pci.0",
+            "file=a,bus=pcie.1",
+            "file=a,addr=1",
+            "file=a,bus=1,addr=1",
+            "file=a,bus=pcie.0,addr=0",
+            "file=a,bus=pcie.0,addr=32",
+            "file=a,bus=pcie.0,addr=1.1",
+            "file=a,bus=pcie.0,addr=x",
             "file=a,format=qcow2",
             "file=a,cache=none",
             "file=a,",
@@ -224,7 +272,7 @@ mod tests {
         let owned = |list: &[(usize, &str)]| {
             Ok(list
                 .iter()
-                .map(|(n, f)| (*n, (*f).to_owned()))
+                .map(|(n, f)| (SlotId::Mmio(*n), (*f).to_owned()))
                 .collect::<Vec<_>>())
         };
         assert_eq!(
@@ -241,6 +289,38 @@ mod tests {
         );
         assert!(slots(&["file=a,bus=1", "file=b"], &[]).is_err());
         assert!(slots(&["file=a"; 9], &[]).is_err());
+    }
+
+    #[test]
+    fn drives_go_onto_pci_where_asked() {
+        let text = |specs: &[&str]| {
+            let placed = slots(specs, &["file=i"])?;
+            let placed: Vec<String> = placed.iter().map(|(s, f)| format!("{f}:{s}")).collect();
+            Ok::<_, String>(placed.join(" "))
+        };
+        let specs = [
+            "file=a,bus=pcie.0",
+            "addr=0x1f.0,file=b,bus=pcie.0",
+            "file=c",
+            "file=d,bus=pcie.0,addr=1",
+            "file=e,bus=pcie.0",
+        ];
+        assert_eq!(
+            text(&specs).as_deref(),
+            Ok(
+                "i:virtio-mmio-bus.0 c:virtio-mmio-bus.2 d:pcie.0,addr=1 a:pcie.0,addr=2 \
+                 e:pcie.0,addr=3 b:pcie.0,addr=31"
+            )
+        );
+        let twice = ["file=a,bus=pcie.0,addr=7", "file=b,bus=pcie.0,addr=0x7"];
+        let error = text(&twice).expect_err("one place");
+        assert!(error.contains("bus=pcie.0,addr=7"), "{error}");
+        assert!(slots(&["file=a,snapshot=on,bus=pcie.0"; 31], &[]).is_ok());
+        assert!(slots(&["file=a,snapshot=on,bus=pcie.0"; 32], &[]).is_err());
+        let indices = SlotId::mmio().chain(SlotId::pci()).map(SlotId::index);
+        let indices: std::collections::BTreeSet<usize> = indices.collect();
+        assert_eq!(indices.len(), 39);
+        assert!(indices.iter().all(|n| *n < SlotId::COUNT));
     }
 
     #[test]

@@ -207,7 +207,7 @@ mod tests {
             file: file.to_owned(),
             snapshot,
             readonly,
-            slot: 0,
+            slot: crate::config::SlotId::Mmio(0),
             raw: true,
         }
     }

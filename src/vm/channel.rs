@@ -10,6 +10,7 @@
 
 use super::event::{End, Event, Poster};
 use super::shared::lock;
+use crate::config::SlotId;
 use isoform_devices::CharSink;
 use isoform_devices::virtio::console::PortConfig;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -49,7 +50,7 @@ pub(super) struct Channels {
 impl Channels {
     /// The channels, and the ports of the console in `slot` that feed them.
     pub(super) fn open(
-        slot: usize,
+        slot: SlotId,
         post: &Poster,
         full: Full,
     ) -> std::io::Result<(Self, Vec<PortConfig>)> {
@@ -139,7 +140,7 @@ pub(super) enum Full {
 /// Who waits for room: a port of the console in a slot.
 #[derive(Debug, Clone, Copy)]
 struct Room {
-    slot: usize,
+    slot: SlotId,
     port: u16,
 }
 

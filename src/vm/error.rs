@@ -2,7 +2,7 @@
 
 use crate::board::BoardError;
 use crate::boot::load::LoadError;
-use crate::config::drive::VIRTIO_SLOTS;
+use crate::config::slot::VIRTIO_SLOTS;
 use crate::console::ConsoleError;
 use crate::disk::DiskError;
 use isoform_riscv::CpuError;
@@ -42,7 +42,7 @@ pub enum VmError {
     Board(#[from] BoardError),
     /// No slot is left for a device that the run needs.
     #[error(
-        "all {VIRTIO_SLOTS} virtio-mmio slots are taken, and --exec or a network card needs one; use fewer --drive"
+        "all {VIRTIO_SLOTS} virtio-mmio slots are taken, and --exec or a network card needs one; put a --drive on bus=pcie.0"
     )]
     NoSlot,
     /// The device tree cannot be made or written.

@@ -1,5 +1,6 @@
 //! What reaches the VM thread.
 
+use crate::config::SlotId;
 use crate::disk::Answer;
 use std::sync::Arc;
 
@@ -29,15 +30,15 @@ pub(super) enum End {
 pub(super) enum Event {
     /// A driver notified a queue of the device in a slot.
     Doorbell {
-        /// The virtio-mmio slot.
-        slot: usize,
+        /// Where it is.
+        slot: SlotId,
         /// The queue.
         queue: u16,
     },
     /// A disk has done a piece of work.
     Block {
-        /// The virtio-mmio slot.
-        slot: usize,
+        /// Where it is.
+        slot: SlotId,
         /// The request's.
         id: u64,
         /// What came of it.
@@ -45,8 +46,8 @@ pub(super) enum Event {
     },
     /// A network has frames for the card in a slot, or room for its.
     Net {
-        /// The virtio-mmio slot.
-        slot: usize,
+        /// Where it is.
+        slot: SlotId,
     },
     /// The serial line received bytes.
     Input(Vec<u8>),
@@ -56,8 +57,8 @@ pub(super) enum Event {
     SerialRoom,
     /// A channel of the console in a slot can take more output.
     OutputRoom {
-        /// The virtio-mmio slot.
-        slot: usize,
+        /// Where it is.
+        slot: SlotId,
         /// The console's port.
         port: u16,
     },

@@ -294,7 +294,8 @@ mod tests {
 
     #[test]
     fn what_a_hart_causes_within_its_turn_cuts_the_turn() {
-        let doorbell = || Event::Doorbell { slot: 0, queue: 0 };
+        let slot = crate::config::SlotId::Mmio(0);
+        let doorbell = || Event::Doorbell { slot, queue: 0 };
         let rings = 7 + DOORBELL_DELAY;
         for (event, until, cut) in [
             (doorbell(), FAR, true),

@@ -51,7 +51,7 @@ pub(super) struct Machine {
     pub(super) started: Instant,
     timers: Arc<Timers>,
     nudge: Arc<Nudge>,
-    /// By slot.
+    /// By the slot's index.
     bells: Vec<Arc<Bells>>,
     cpu: Cpu,
     console: Option<Console>,
@@ -411,25 +411,28 @@ impl Machine {
     pub(super) fn handle(&mut self, event: Event) -> Option<End> {
         match event {
             Event::Doorbell { slot, queue } => {
-                if let Some(bells) = self.bells.get(slot) {
+                if let Some(bells) = self.bells.get(slot.index()) {
                     bells.heard(queue);
                 }
-                if let Some((_, device)) = self.board.slots.iter().find(|(n, _)| *n == slot) {
+                if let Some((_, device)) = self.board.virtio.slots.iter().find(|(n, _)| *n == slot)
+                {
                     lock(&**device).process(queue);
                 }
             }
             Event::Block { slot, id, answer } => {
-                if let Some((_, disk)) = self.board.disks.iter().find(|(n, _)| *n == slot) {
+                if let Some((_, disk)) = self.board.virtio.disks.iter().find(|(n, _)| *n == slot) {
                     lock(disk).complete(id, answer);
                 }
             }
             Event::OutputRoom { slot, port } => {
-                if let Some((_, console)) = self.board.consoles.iter().find(|(n, _)| *n == slot) {
+                if let Some((_, console)) =
+                    self.board.virtio.consoles.iter().find(|(n, _)| *n == slot)
+                {
                     lock(console).output_room(port);
                 }
             }
             Event::Net { slot } => {
-                if let Some((_, card)) = self.board.cards.iter().find(|(n, _)| *n == slot) {
+                if let Some((_, card)) = self.board.virtio.cards.iter().find(|(n, _)| *n == slot) {
                     lock(card).look();
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::error::VmError;
 use super::event::Event;
+use crate::config::SlotId;
 use crate::config::net::{Card, Link, Protocol, Publish, User};
 use isoform_devices::virtio::net::{NetConfig, NetPort, Offloads};
 use isoform_net::cable::{self, NicEnd, cable};
@@ -19,7 +20,7 @@ impl Network {
     /// Plugs the card in slot `slot` into what it asks for.
     pub(super) fn plug(
         card: &Card,
-        slot: usize,
+        slot: SlotId,
         events: &Sender<Event>,
     ) -> Result<(Box<dyn NetPort>, Self), VmError> {
         let events = events.clone();

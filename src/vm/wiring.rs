@@ -8,8 +8,7 @@ use super::insn::Agenda;
 use super::report;
 use super::shared::{Bells, Nudge, Shared};
 use crate::board::{Connections, FlashBank, Slot};
-use crate::config::drive::VIRTIO_SLOTS;
-use crate::config::{ClockChoice, Drive, FwCfgName, MachineConfig};
+use crate::config::{ClockChoice, Drive, FwCfgName, MachineConfig, SlotId};
 use crate::console::{Console, ConsoleEvent, Output, Policy};
 use crate::disk::{FlashFile, FlashWorker, Image, Worker, perform};
 use isoform_core::Clock;
@@ -35,7 +34,7 @@ pub(super) struct Time {
 
 impl Time {
     pub(super) fn new(config: &MachineConfig, sender: &Sender<Event>) -> Self {
-        let bells = (0..VIRTIO_SLOTS).map(|_| Arc::default()).collect();
+        let bells = (0..SlotId::COUNT).map(|_| Arc::default()).collect();
         match config.clock {
             ClockChoice::Host => {
                 let post: Poster = Arc::new(sender.clone());
@@ -120,7 +119,7 @@ pub(super) fn disks(
     config: &MachineConfig,
     time: &Time,
     workers: &mut Vec<Worker>,
-) -> Result<Vec<(usize, Slot)>, VmError> {
+) -> Result<Vec<(SlotId, Slot)>, VmError> {
     let mut slots = Vec::new();
     for drive in &config.drives {
         let Drive { slot, .. } = *drive;
@@ -129,7 +128,7 @@ pub(super) fn disks(
             capacity: image.sectors(),
             read_only: image.read_only(),
             block_size: 512,
-            serial: format!("isoform{slot}"),
+            serial: serial(slot),
         };
         let post = time.post.clone();
         let port: Box<dyn BlockPort> = if time.insn.is_some() {
@@ -204,9 +203,17 @@ fn items(config: &MachineConfig) -> Items {
     items
 }
 
-/// The last slot that holds nothing.
-pub(super) fn free_slot(slots: &[(usize, Slot)]) -> Option<usize> {
-    (0..VIRTIO_SLOTS)
+/// What a guest may tell a disk by, wherever it is.
+fn serial(slot: SlotId) -> String {
+    match slot {
+        SlotId::Mmio(slot) => format!("isoform{slot}"),
+        SlotId::Pci(device) => format!("isoform-pci{device}"),
+    }
+}
+
+/// The last virtio-mmio slot that holds nothing.
+pub(super) fn free_slot(slots: &[(SlotId, Slot)]) -> Option<SlotId> {
+    SlotId::mmio()
         .rev()
         .find(|n| slots.iter().all(|(used, _)| used != n))
 }
@@ -234,7 +241,7 @@ pub(super) fn connections(
     config: &MachineConfig,
     time: &Time,
     output: Option<Output>,
-    slots: Vec<(usize, Slot)>,
+    slots: Vec<(SlotId, Slot)>,
     flash: Vec<FlashBank>,
 ) -> Connections {
     let post = time.post.clone();
@@ -247,9 +254,9 @@ pub(super) fn connections(
         post.post(Event::End(end));
     };
     let (doors, bells, nudge) = (time.post.clone(), time.bells.clone(), time.nudge.clone());
-    let doorbell = move |slot| -> Arc<dyn Doorbell> {
+    let doorbell = move |slot: SlotId| -> Arc<dyn Doorbell> {
         let post = doors.clone();
-        let bells: Arc<Bells> = bells.get(slot).cloned().unwrap_or_default();
+        let bells: Arc<Bells> = bells.get(slot.index()).cloned().unwrap_or_default();
         Arc::new(move |queue| {
             if bells.ring(queue) {
                 post.post(Event::Doorbell { slot, queue });

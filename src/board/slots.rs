@@ -1,0 +1,164 @@
+//! Virtio devices on the board: what is where, and behind which transport.
+
+use super::virt::{Builder, MAP};
+use crate::config::SlotId;
+use isoform_core::{Device, IrqLine};
+use isoform_devices::pci::{Function, HostBridge, Intx, Root};
+use isoform_devices::virtio::blk::{Blk, BlkConfig, BlkSlot, BlockPort};
+use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
+use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
+use isoform_devices::virtio::pci::Interrupts;
+use isoform_devices::virtio::rng::{EntropyPort, Rng};
+use isoform_devices::virtio::{
+    Doorbell, EmptySlot, Interface, VirtioDevice, VirtioMmio, VirtioPci, VirtioSlot,
+};
+use isoform_memory::{BusError, Ram};
+use std::sync::{Arc, Mutex};
+
+/// What is in a slot.
+pub enum Slot {
+    /// A disk.
+    Blk(BlkConfig, Box<dyn BlockPort>),
+    /// A console with its ports.
+    Console(Vec<PortConfig>),
+    /// A network card.
+    Net(NetConfig, Box<dyn NetPort>),
+    /// Entropy.
+    Rng(Box<dyn EntropyPort>),
+}
+
+/// A device that bus, board and run loop hold.
+type Held<T> = Arc<Mutex<T>>;
+
+/// One with its place.
+type Placed<S> = (SlotId, Held<S>);
+
+/// The virtio devices of a board, by kind.
+#[derive(Default)]
+pub struct Virtio {
+    /// The disks, for completions.
+    pub disks: Vec<Placed<dyn BlkSlot>>,
+    /// The consoles, for input and room.
+    pub consoles: Vec<Placed<dyn ConsoleSlot>>,
+    /// The network cards, for frames and room.
+    pub cards: Vec<Placed<dyn NetSlot>>,
+    /// All of them, for doorbells.
+    pub slots: Vec<Placed<dyn VirtioSlot>>,
+}
+
+/// Puts devices into their places.
+pub(super) struct Filler<'a> {
+    pub(super) board: &'a mut Builder,
+    pub(super) interface: Interface,
+    pub(super) ram: Arc<Ram>,
+    /// Makes the line of a PLIC source.
+    pub(super) source: &'a dyn Fn(u32) -> IrqLine,
+    pub(super) doorbell: &'a dyn Fn(SlotId) -> Arc<dyn Doorbell>,
+    pub(super) root: Root,
+    pub(super) intx: Arc<Intx>,
+    pub(super) virtio: Virtio,
+}
+
+impl<'a> Filler<'a> {
+    /// A bus with the host bridge, and no device yet.
+    pub(super) fn new(
+        board: &'a mut Builder,
+        interface: Interface,
+        ram: Arc<Ram>,
+        source: &'a dyn Fn(u32) -> IrqLine,
+        doorbell: &'a dyn Fn(SlotId) -> Arc<dyn Doorbell>,
+    ) -> Self {
+        let intx = Intx::new(std::array::from_fn(|n| {
+            source(MAP.pci_config.irq + n as u32)
+        }));
+        let mut this = Self {
+            board,
+            interface,
+            ram,
+            source,
+            doorbell,
+            root: Root::default(),
+            intx,
+            virtio: Virtio::default(),
+        };
+        this.attach(0, Arc::new(Mutex::new(HostBridge::default())));
+        this
+    }
+
+    /// Puts a function onto the bus. Whoever made the configuration has seen to it that
+    /// its place is free.
+    fn attach<F: Function + 'static>(&mut self, device: u8, function: Held<F>) {
+        if self.root.attach(device, function.clone()).is_ok() {
+            self.board.devices.push(function);
+        }
+    }
+
+    /// Puts a device into its place; how the run loop holds it, by one of two functions
+    /// that forget which transport it is.
+    fn put<D: VirtioDevice + 'static, S: ?Sized>(
+        &mut self,
+        slot: SlotId,
+        device: D,
+        as_mmio: fn(Held<VirtioMmio<D>>) -> Held<S>,
+        as_pci: fn(Held<VirtioPci<D>>) -> Held<S>,
+    ) -> Result<Held<S>, BusError> {
+        let (ram, doorbell) = (self.ram.clone(), (self.doorbell)(slot));
+        match slot {
+            SlotId::Mmio(number) => {
+                let place = MAP.slot(number);
+                let irq = (self.source)(place.irq);
+                let device = VirtioMmio::new(self.interface, device, ram, irq, doorbell);
+                let device = Arc::new(Mutex::new(device));
+                self.board.map(D::NAME, place, device.clone())?;
+                self.virtio.slots.push((slot, device.clone()));
+                Ok(as_mmio(device))
+            }
+            SlotId::Pci(number) => {
+                let number = number as u8;
+                let interrupts = Interrupts {
+                    pin: self.intx.pin_a(number),
+                    // Nobody on this board takes them.
+                    messages: None,
+                };
+                let device = VirtioPci::new(device, ram, interrupts, doorbell);
+                let device = Arc::new(Mutex::new(device));
+                self.attach(number, device.clone());
+                self.virtio.slots.push((slot, device.clone()));
+                Ok(as_pci(device))
+            }
+        }
+    }
+
+    /// Puts everything into its place, and nothing into the slots that remain.
+    pub(super) fn fill(mut self, slots: Vec<(SlotId, Slot)>) -> Result<(Root, Virtio), BusError> {
+        let mut empty: Vec<SlotId> = SlotId::mmio().collect();
+        for (id, slot) in slots {
+            empty.retain(|other| *other != id);
+            match slot {
+                Slot::Blk(config, port) => {
+                    let disk = self.put(id, Blk::new(config, port), |m| m as _, |p| p as _)?;
+                    self.virtio.disks.push((id, disk));
+                }
+                Slot::Console(ports) => {
+                    let console = self.put(id, Console::new(ports), |m| m as _, |p| p as _)?;
+                    self.virtio.consoles.push((id, console));
+                }
+                Slot::Net(config, port) => {
+                    let card = self.put(id, Net::new(config, port), |m| m as _, |p| p as _)?;
+                    self.virtio.cards.push((id, card));
+                }
+                Slot::Rng(port) => {
+                    let as_device = |m: Held<VirtioMmio<Rng>>| m as Held<dyn Device>;
+                    self.put(id, Rng::new(port), as_device, |p| p as _)?;
+                }
+            }
+        }
+        for id in empty {
+            if let SlotId::Mmio(number) = id {
+                let device = Arc::new(Mutex::new(EmptySlot::new(self.interface)));
+                self.board.map("virtio", MAP.slot(number), device)?;
+            }
+        }
+        Ok((self.root, self.virtio))
+    }
+}
