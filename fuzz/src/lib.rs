@@ -11,6 +11,7 @@
 //! * [`forms`]: any program, interpreted and in both translated forms, compared.
 //! * [`kept`]: files of translated code kept between runs.
 //! * [`nat`]: frames of a guest to the user-mode network.
+//! * [`pci`]: the PCI bus, and virtio over it.
 
 pub mod archive;
 pub mod code;
@@ -22,6 +23,7 @@ pub mod kept;
 pub mod loader;
 pub mod nat;
 pub mod packages;
+pub mod pci;
 mod rig;
 
 /// A target: its name, and what it does with bytes.
@@ -38,4 +40,5 @@ pub const TARGETS: &[Target] = &[
     ("forms", forms::run),
     ("kept", kept::run),
     ("nat", nat::run),
+    ("pci", pci::run),
 ];

@@ -59,7 +59,8 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// A board with a disk, a console of two ports and an entropy device.
+    /// A board with a disk, a console of two ports and two entropy devices, one of them
+    /// on PCI.
     pub(crate) fn new(legacy: bool) -> Self {
         let (bells, requests) = (Bells::default(), Arc::new(Mutex::new(Vec::new())));
         let virtio_mmio = if legacy {
@@ -83,6 +84,7 @@ impl Rig {
             is_console,
             sink: Box::new(|_: &[u8]| {}),
         };
+        let entropy = || Slot::Rng(Box::new(|bytes: &mut [u8]| bytes.fill(0x5a)));
         let (rung, asked) = (bells.clone(), requests.clone());
         let submit = move |request| asked.lock().expect("nobody panics with it").push(request);
         let mut items = Items::default();
@@ -99,10 +101,8 @@ impl Rig {
                     SlotId::Mmio(1),
                     Slot::Console(vec![port("", true), port("fuzz", false)]),
                 ),
-                (
-                    SlotId::Mmio(2),
-                    Slot::Rng(Box::new(|bytes: &mut [u8]| bytes.fill(0x5a))),
-                ),
+                (SlotId::Mmio(2), entropy()),
+                (SlotId::Pci(1), entropy()),
             ],
             flash: vec![FlashBank::default()],
             items,

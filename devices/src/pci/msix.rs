@@ -152,7 +152,7 @@ impl Msix {
         let mask = u128::from(size.truncate(u64::MAX)) << shift;
         let bytes = u128::from_le_bytes(vector.bytes());
         let bytes = bytes & !mask | u128::from(size.truncate(value)) << shift;
-        // Messages are whole words: the lowest bits of the address are zero (6.8.2.7).
+        // Messages are whole words: the lowest bits of the address are zero (6.8.2).
         vector.address = bytes as u64 & !3;
         vector.data = (bytes >> 64) as u32;
         vector.masked = (bytes >> 96) as u32 & MSIX_VECTOR_MASKED != 0;
