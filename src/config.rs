@@ -103,9 +103,21 @@ pub enum VirtioMmio {
     Modern,
 }
 
+/// Which interrupt controller the board has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Aia {
+    /// A PLIC.
+    #[default]
+    None,
+    /// An APLIC and an IMSIC for each hart: interrupts are messages.
+    AplicImsic,
+}
+
 /// Properties of the board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MachineOptions {
+    /// Its interrupt controller.
+    pub aia: Aia,
     /// The register interface of the virtio-mmio slots.
     pub virtio_mmio: VirtioMmio,
 }
@@ -243,7 +255,7 @@ pub fn serial(text: &str) -> Result<SerialSpec, String> {
     }
 }
 
-/// Reads `--machine`: `virt[,virtio-mmio=legacy|modern]`.
+/// Reads `--machine`: `virt[,aia=none|aplic-imsic][,virtio-mmio=legacy|modern]`.
 ///
 /// # Errors
 /// Another board, or an unknown property.
@@ -261,16 +273,19 @@ pub fn machine(text: &str) -> Result<MachineOptions, String> {
         None => return Err("it names no board: --machine virt".to_owned()),
     }
     for word in words {
-        options.virtio_mmio = match (word.key.as_str(), word.value.as_deref()) {
-            ("virtio-mmio", Some("legacy")) => VirtioMmio::Legacy,
-            ("virtio-mmio", Some("modern")) => VirtioMmio::Modern,
+        match (word.key.as_str(), word.value.as_deref()) {
+            ("virtio-mmio", Some("legacy")) => options.virtio_mmio = VirtioMmio::Legacy,
+            ("virtio-mmio", Some("modern")) => options.virtio_mmio = VirtioMmio::Modern,
             ("virtio-mmio", _) => return Err("`virtio-mmio` is legacy or modern".to_owned()),
+            ("aia", Some("none")) => options.aia = Aia::None,
+            ("aia", Some("aplic-imsic")) => options.aia = Aia::AplicImsic,
+            ("aia", _) => return Err("`aia` is none or aplic-imsic".to_owned()),
             (other, _) => {
                 return Err(format!(
-                    "virt has no property `{other}`; the one there is: virtio-mmio"
+                    "virt has no property `{other}`; known are aia and virtio-mmio"
                 ));
             }
-        };
+        }
     }
     Ok(options)
 }
@@ -386,12 +401,14 @@ mod tests {
         assert_eq!(
             machine("virt"),
             Ok(MachineOptions {
+                aia: Aia::None,
                 virtio_mmio: VirtioMmio::Modern
             })
         );
         assert_eq!(
-            machine("virt,virtio-mmio=legacy"),
+            machine("virt,aia=aplic-imsic,virtio-mmio=legacy"),
             Ok(MachineOptions {
+                aia: Aia::AplicImsic,
                 virtio_mmio: VirtioMmio::Legacy
             })
         );

@@ -106,6 +106,7 @@ impl Rig {
             ],
             flash: vec![FlashBank::default()],
             items,
+            supervised: false,
         };
         let board = Board::new(&config, connections).expect("a board without options");
         Self {

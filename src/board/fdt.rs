@@ -1,8 +1,11 @@
 //! The device tree of the board `virt` (Devicetree Specification 0.4, and the
 //! kernel's bindings for each node).
 
-use super::virt::{MAP, PLIC_SOURCES, Place};
-use crate::config::{RAM_BASE, slot::VIRTIO_SLOTS};
+mod interrupts;
+
+use super::virt::{MAP, Place};
+use crate::config::{Aia, RAM_BASE, slot::VIRTIO_SLOTS};
+use interrupts::Parent;
 use isoform_devices::pci::intx::line_of;
 use isoform_riscv::Cpu;
 use std::ops::Range;
@@ -21,6 +24,10 @@ pub struct Facts<'a> {
     pub bootargs: &'a str,
     /// Where the initrd lies.
     pub initrd: Option<Range<u64>>,
+    /// How interrupts come to the harts.
+    pub aia: Aia,
+    /// M mode is Isoform's own: what belongs to it is not described.
+    pub supervised: bool,
     /// Randomness for the kernel: `rng-seed` and `kaslr-seed`.
     pub seed: &'a [u8; 64],
 }
@@ -39,6 +46,10 @@ const ROOM: usize = 4096;
 mod phandle {
     pub(super) const PLIC: u32 = 1;
     pub(super) const FINISHER: u32 = 2;
+    pub(super) const APLIC_S: u32 = 3;
+    pub(super) const IMSIC_S: u32 = 4;
+    pub(super) const APLIC_M: u32 = 5;
+    pub(super) const IMSIC_M: u32 = 6;
     /// The interrupt controller of hart 0; those of the others follow.
     pub(super) const HART: u32 = 0x10;
 }
@@ -62,11 +73,12 @@ pub fn write(facts: &Facts<'_>) -> Result<Vec<u8>, Error> {
     fdt.property_u32("#size-cells", 2)?;
     fdt.property_string("compatible", "simple-bus")?;
     fdt.property_null("ranges")?;
-    devices(&mut fdt, facts.harts as u32)?;
-    pci(&mut fdt, facts.memory)?;
+    devices(&mut fdt, facts)?;
+    interrupts::controllers(&mut fdt, facts)?;
+    pci(&mut fdt, facts)?;
     fdt.end_node(soc)?;
     power(&mut fdt)?;
-    firmware(&mut fdt)?;
+    firmware(&mut fdt, facts)?;
     fdt.end_node(root)?;
     Ok(with_room(fdt.finish()?))
 }
@@ -135,20 +147,21 @@ fn cpus(fdt: &mut FdtWriter, facts: &Facts<'_>) -> Result<(), Error> {
     fdt.end_node(cpus)
 }
 
-/// Begins a device's node: name, `compatible`, `reg` and its PLIC source.
+/// Begins a device's node: name, `compatible`, `reg` and its interrupt.
 fn device(
     fdt: &mut FdtWriter,
     name: &str,
     place: Place,
     compatible: &[&str],
+    parent: Parent,
 ) -> Result<vm_fdt::FdtWriterNode, Error> {
     let node = fdt.begin_node(&format!("{name}@{:x}", place.base))?;
     let compatible = compatible.iter().map(|s| (*s).to_string()).collect();
     fdt.property_string_list("compatible", compatible)?;
     fdt.property_array_u64("reg", &[place.base, place.size])?;
     if place.irq != 0 {
-        fdt.property_u32("interrupts", place.irq)?;
-        fdt.property_u32("interrupt-parent", phandle::PLIC)?;
+        fdt.property_array_u32("interrupts", &parent.cells(place.irq))?;
+        fdt.property_u32("interrupt-parent", parent.phandle)?;
     }
     Ok(node)
 }
@@ -160,45 +173,44 @@ fn hart_interrupts(harts: u32, numbers: &[u32]) -> Vec<u32> {
         .collect()
 }
 
-fn devices(fdt: &mut FdtWriter, harts: u32) -> Result<(), Error> {
-    use isoform_riscv::irq::{MEI, MSI, MTI, SEI, SSI};
+fn devices(fdt: &mut FdtWriter, facts: &Facts<'_>) -> Result<(), Error> {
+    use isoform_riscv::irq::{MSI, MTI, SSI};
+    let (harts, parent) = (facts.harts as u32, Parent::new(facts));
     let node = device(
         fdt,
         "test",
         MAP.finisher,
         &["sifive,test1", "sifive,test0", "syscon"],
+        parent,
     )?;
     fdt.property_phandle(phandle::FINISHER)?;
     fdt.end_node(node)?;
 
-    let node = device(fdt, "rtc", MAP.rtc, &["google,goldfish-rtc"])?;
+    let node = device(fdt, "rtc", MAP.rtc, &["google,goldfish-rtc"], parent)?;
     fdt.end_node(node)?;
 
-    let node = device(fdt, "clint", MAP.clint, &["sifive,clint0", "riscv,clint0"])?;
+    let node = device(
+        fdt,
+        "clint",
+        MAP.clint,
+        &["sifive,clint0", "riscv,clint0"],
+        parent,
+    )?;
     fdt.property_array_u32("interrupts-extended", &hart_interrupts(harts, &[MSI, MTI]))?;
     fdt.end_node(node)?;
 
-    let node = device(fdt, "sswi", MAP.sswi, &["riscv,aclint-sswi"])?;
+    let node = device(fdt, "sswi", MAP.sswi, &["riscv,aclint-sswi"], parent)?;
     fdt.property_array_u32("interrupts-extended", &hart_interrupts(harts, &[SSI]))?;
     fdt.property_null("interrupt-controller")?;
     fdt.property_u32("#interrupt-cells", 0)?;
     fdt.end_node(node)?;
 
-    let node = device(fdt, "plic", MAP.plic, &["sifive,plic-1.0.0", "riscv,plic0"])?;
-    fdt.property_u32("#interrupt-cells", 1)?;
-    fdt.property_u32("#address-cells", 0)?;
-    fdt.property_null("interrupt-controller")?;
-    fdt.property_array_u32("interrupts-extended", &hart_interrupts(harts, &[MEI, SEI]))?;
-    fdt.property_u32("riscv,ndev", PLIC_SOURCES)?;
-    fdt.property_phandle(phandle::PLIC)?;
-    fdt.end_node(node)?;
-
-    let node = device(fdt, "serial", MAP.uart, &["ns16550a"])?;
+    let node = device(fdt, "serial", MAP.uart, &["ns16550a"], parent)?;
     fdt.property_u32("clock-frequency", UART_HZ)?;
     fdt.end_node(node)?;
 
     for slot in 0..VIRTIO_SLOTS {
-        let node = device(fdt, "virtio_mmio", MAP.slot(slot), &["virtio,mmio"])?;
+        let node = device(fdt, "virtio_mmio", MAP.slot(slot), &["virtio,mmio"], parent)?;
         fdt.end_node(node)?;
     }
     Ok(())
@@ -209,7 +221,7 @@ const PCI_ADDRESS_CELLS: u32 = 3;
 
 /// The PCI host bridge (IEEE 1275 "PCI Bus Binding", and the kernel's
 /// `host-generic-pci`).
-fn pci(fdt: &mut FdtWriter, memory: u64) -> Result<(), Error> {
+fn pci(fdt: &mut FdtWriter, facts: &Facts<'_>) -> Result<(), Error> {
     // The highest cell of an address: I/O ports, memory of 32 and of 64 bits.
     const PORTS: u32 = 0x0100_0000;
     const MEMORY_32: u32 = 0x0200_0000;
@@ -225,7 +237,7 @@ fn pci(fdt: &mut FdtWriter, memory: u64) -> Result<(), Error> {
     fdt.property_array_u32("bus-range", &[0, (size >> 20) as u32 - 1])?;
     fdt.property_null("dma-coherent")?;
     fdt.property_array_u64("reg", &[base, size])?;
-    let high = MAP.pci_high(memory);
+    let high = MAP.pci_high(facts.memory);
     let ranges = [
         (PORTS, 0, MAP.pci_ports),
         (MEMORY_32, MAP.pci_memory.base, MAP.pci_memory),
@@ -242,17 +254,21 @@ fn pci(fdt: &mut FdtWriter, memory: u64) -> Result<(), Error> {
     fdt.property_array_u32("ranges", &ranges)?;
     // What is looked up: the lowest two bits of the device's number, and the pin.
     fdt.property_array_u32("interrupt-map-mask", &[0x1800, 0, 0, 7])?;
-    fdt.property_array_u32("interrupt-map", &interrupt_map())?;
+    fdt.property_array_u32("interrupt-map", &interrupt_map(Parent::new(facts)))?;
+    if facts.aia == Aia::AplicImsic {
+        fdt.property_u32("msi-parent", phandle::IMSIC_S)?;
+    }
     fdt.end_node(node)
 }
 
 /// Where each pin of four devices leads; all others are as one of them.
-fn interrupt_map() -> Vec<u32> {
+fn interrupt_map(parent: Parent) -> Vec<u32> {
     let pins = (0..4u32).flat_map(|device| (0..4u32).map(move |pin| (device, pin)));
     pins.flat_map(|(device, pin)| {
         let line = line_of(device * 4 + pin) as u32;
         let source = MAP.pci_config.irq + line;
-        [device << 11, 0, 0, pin + 1, phandle::PLIC, source]
+        let from = [device << 11, 0, 0, pin + 1, parent.phandle];
+        from.into_iter().chain(parent.cells(source))
     })
     .collect()
 }
@@ -272,7 +288,7 @@ fn power(fdt: &mut FdtWriter) -> Result<(), Error> {
 
 /// Flash, and what firmware is handed. Their nodes are where firmware knows them from
 /// QEMU.
-fn firmware(fdt: &mut FdtWriter) -> Result<(), Error> {
+fn firmware(fdt: &mut FdtWriter, facts: &Facts<'_>) -> Result<(), Error> {
     let banks = [MAP.bank(0), MAP.bank(1)].map(|bank| [bank.base, bank.size]);
     let node = fdt.begin_node(&format!("flash@{:x}", MAP.flash.base))?;
     fdt.property_string("compatible", "cfi-flash")?;
@@ -280,7 +296,8 @@ fn firmware(fdt: &mut FdtWriter) -> Result<(), Error> {
     fdt.property_u32("bank-width", 4)?;
     fdt.end_node(node)?;
 
-    let node = device(fdt, "fw-cfg", MAP.fw_cfg, &["qemu,fw-cfg-mmio"])?;
+    let parent = Parent::new(facts);
+    let node = device(fdt, "fw-cfg", MAP.fw_cfg, &["qemu,fw-cfg-mmio"], parent)?;
     fdt.property_null("dma-coherent")?;
     fdt.end_node(node)
 }

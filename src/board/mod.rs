@@ -4,6 +4,7 @@
 //! from. [`Board`] is a board built: RAM, bus, the devices that the run loop talks to.
 
 pub mod fdt;
+mod interrupts;
 mod slots;
 mod virt;
 mod watched;

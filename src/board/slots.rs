@@ -1,13 +1,14 @@
 //! Virtio devices on the board: what is where, and behind which transport.
 
+use super::interrupts::Interrupts;
 use super::virt::{Builder, MAP};
 use crate::config::SlotId;
-use isoform_core::{Device, IrqLine};
+use isoform_core::Device;
 use isoform_devices::pci::{Function, HostBridge, Intx, Root};
 use isoform_devices::virtio::blk::{Blk, BlkConfig, BlkSlot, BlockPort};
 use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
 use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
-use isoform_devices::virtio::pci::Interrupts;
+use isoform_devices::virtio::pci;
 use isoform_devices::virtio::rng::{EntropyPort, Rng};
 use isoform_devices::virtio::{
     Doorbell, EmptySlot, Interface, VirtioDevice, VirtioMmio, VirtioPci, VirtioSlot,
@@ -51,8 +52,7 @@ pub(super) struct Filler<'a> {
     pub(super) board: &'a mut Builder,
     pub(super) interface: Interface,
     pub(super) ram: Arc<Ram>,
-    /// Makes the line of a PLIC source.
-    pub(super) source: &'a dyn Fn(u32) -> IrqLine,
+    pub(super) interrupts: &'a Interrupts,
     pub(super) doorbell: &'a dyn Fn(SlotId) -> Arc<dyn Doorbell>,
     pub(super) root: Root,
     pub(super) intx: Arc<Intx>,
@@ -65,17 +65,17 @@ impl<'a> Filler<'a> {
         board: &'a mut Builder,
         interface: Interface,
         ram: Arc<Ram>,
-        source: &'a dyn Fn(u32) -> IrqLine,
+        interrupts: &'a Interrupts,
         doorbell: &'a dyn Fn(SlotId) -> Arc<dyn Doorbell>,
     ) -> Self {
         let intx = Intx::new(std::array::from_fn(|n| {
-            source(MAP.pci_config.irq + n as u32)
+            interrupts.source(MAP.pci_config.irq + n as u32)
         }));
         let mut this = Self {
             board,
             interface,
             ram,
-            source,
+            interrupts,
             doorbell,
             root: Root::default(),
             intx,
@@ -106,7 +106,7 @@ impl<'a> Filler<'a> {
         match slot {
             SlotId::Mmio(number) => {
                 let place = MAP.slot(number);
-                let irq = (self.source)(place.irq);
+                let irq = self.interrupts.source(place.irq);
                 let device = VirtioMmio::new(self.interface, device, ram, irq, doorbell);
                 let device = Arc::new(Mutex::new(device));
                 self.board.map(D::NAME, place, device.clone())?;
@@ -115,10 +115,9 @@ impl<'a> Filler<'a> {
             }
             SlotId::Pci(number) => {
                 let number = number as u8;
-                let interrupts = Interrupts {
+                let interrupts = pci::Interrupts {
                     pin: self.intx.pin_a(number),
-                    // Nobody on this board takes them.
-                    messages: None,
+                    messages: self.interrupts.messages.clone(),
                 };
                 let device = VirtioPci::new(device, ram, interrupts, doorbell);
                 let device = Arc::new(Mutex::new(device));

@@ -1,18 +1,20 @@
 //! The board `virt`: QEMU's memory map, interrupt numbers and device set, so that
 //! firmware and operating systems made for it run here as they are.
 
+use super::interrupts::{self, Interrupts};
 use super::slots::{Filler, Slot, Virtio};
 use super::watched::Watched;
 use crate::config::firmware::{FLASH_BANK, FLASH_BANKS, FLASH_BASE};
 use crate::config::{MachineConfig, RAM_BASE, SlotId, VirtioMmio as Registers};
-use isoform_core::{Attention, Clock, Device, IrqLine};
+use isoform_core::{Clock, Device, IrqLine};
 use isoform_devices::CharSink;
 use isoform_devices::aclint::{Aclint, HartLines, Sswi};
+use isoform_devices::aplic;
 use isoform_devices::finisher::{Finisher, OutcomeSink};
 use isoform_devices::fw_cfg::{FwCfg, Items};
+use isoform_devices::imsic;
 use isoform_devices::pci::Root;
 use isoform_devices::pflash::{FlashPort, Pflash};
-use isoform_devices::plic::{Plic, PlicDevice};
 use isoform_devices::rtc::Rtc;
 use isoform_devices::uart::Uart;
 use isoform_devices::virtio::{Doorbell, Interface};
@@ -45,6 +47,14 @@ pub struct Map {
     pub sswi: Place,
     /// PLIC.
     pub plic: Place,
+    /// APLIC, M mode: instead of the PLIC.
+    pub aplic_m: Place,
+    /// APLIC, S mode.
+    pub aplic_s: Place,
+    /// The page of the first hart's interrupt file, M mode; the others follow it.
+    pub imsic_m: Place,
+    /// S mode's.
+    pub imsic_s: Place,
     /// 16550A.
     pub uart: Place,
     /// The first virtio-mmio slot; the others follow it, interrupt by interrupt.
@@ -72,6 +82,10 @@ pub const MAP: Map = Map {
     clint: place(0x200_0000, 0x1_0000, 0),
     sswi: place(0x2f0_0000, 0x4000, 0),
     plic: place(0xc00_0000, 0x60_0000, 0),
+    aplic_m: place(0xc00_0000, aplic::spec::SIZE, 0),
+    aplic_s: place(0xd00_0000, aplic::spec::SIZE, 0),
+    imsic_m: place(0x2400_0000, imsic::PAGE, 0),
+    imsic_s: place(0x2800_0000, imsic::PAGE, 0),
     uart: place(0x1000_0000, 0x100, 10),
     virtio: place(0x1000_1000, 0x1000, 1),
     fw_cfg: place(0x1010_0000, 0x18, 0),
@@ -90,9 +104,6 @@ const FLASH_BLOCK: u64 = 256 << 10;
 /// size behind RAM.
 const PCI_HIGH_SIZE: u64 = 16 << 30;
 
-/// PLIC sources, source 0 (which does not exist) not counted.
-pub(super) const PLIC_SOURCES: u32 = 95;
-
 impl Map {
     /// PCI: memory of 64-bit addresses, on a machine with so many bytes of RAM.
     pub const fn pci_high(&self, ram: u64) -> Place {
@@ -108,6 +119,16 @@ impl Map {
             self.virtio.size,
             self.virtio.irq + slot as u32,
         )
+    }
+
+    /// The pages of M mode's interrupt files.
+    pub const fn imsic_m(&self, harts: usize) -> Place {
+        place(self.imsic_m.base, harts as u64 * self.imsic_m.size, 0)
+    }
+
+    /// The pages of S mode's interrupt files.
+    pub const fn imsic_s(&self, harts: usize) -> Place {
+        place(self.imsic_s.base, harts as u64 * self.imsic_s.size, 0)
     }
 
     /// A flash bank, below [`FLASH_BANKS`].
@@ -157,6 +178,8 @@ pub struct Connections {
     pub flash: Vec<FlashBank>,
     /// What firmware is handed.
     pub items: Items,
+    /// M mode is Isoform's own: nobody there sets the board up.
+    pub supervised: bool,
 }
 
 /// A board, built.
@@ -189,11 +212,10 @@ impl Board {
             slots,
             flash,
             items,
+            supervised,
         } = connections;
         let ram = Arc::new(Ram::new(RAM_BASE, config.memory)?);
-        let lines: Vec<Arc<Lines>> = (0..config.smp)
-            .map(|_| Arc::new(Lines::new(Arc::new(Attention::new()))))
-            .collect();
+        let lines = interrupts::lines(config.machine.aia, config.smp);
         let wire = |n: u32| lines.iter().map(move |l| IrqLine::new(l.clone(), n));
 
         let offset = Arc::new(AtomicU64::new(0));
@@ -211,19 +233,14 @@ impl Board {
         });
         let aclint = Aclint::new(clock.clone(), offset, time_written, harts);
         let aclint = Watched::new(aclint, deadline_changed.clone());
-        // Contexts alternate: M and S of hart 0, M and S of hart 1, and so on.
-        let contexts = wire(irq::MEI)
-            .zip(wire(irq::SEI))
-            .flat_map(|(m, s)| [m, s])
-            .collect();
-        let plic = Plic::new(PLIC_SOURCES, contexts);
-        let source = |number: u32| IrqLine::new(plic.clone(), number);
+        let mut board = Builder::new(ram.clone());
+        let interrupts = Interrupts::new(&mut board, config.machine.aia, &lines, supervised)?;
+        let source = |number: u32| interrupts.source(number);
         let rtc = Watched::new(Rtc::new(clock, source(MAP.rtc.irq)), deadline_changed);
 
         let aclint: Arc<Mutex<dyn Device>> = Arc::new(Mutex::new(aclint));
         let rtc: Arc<Mutex<dyn Device>> = Arc::new(Mutex::new(rtc));
         let uart = Arc::new(Mutex::new(Uart::new(source(MAP.uart.irq), serial)));
-        let mut board = Builder::new(ram.clone());
         board.map(
             "finisher",
             MAP.finisher,
@@ -236,18 +253,13 @@ impl Board {
             MAP.sswi,
             Arc::new(Mutex::new(Sswi::new(wire(irq::SSI).collect()))),
         )?;
-        board.map(
-            "plic",
-            MAP.plic,
-            Arc::new(Mutex::new(PlicDevice::new(plic.clone()))),
-        )?;
         board.map("uart", MAP.uart, uart.clone())?;
 
         let interface = match config.machine.virtio_mmio {
             Registers::Legacy => Interface::Legacy,
             Registers::Modern => Interface::Modern,
         };
-        let filler = Filler::new(&mut board, interface, ram.clone(), &source, &*doorbell);
+        let filler = Filler::new(&mut board, interface, ram.clone(), &interrupts, &*doorbell);
         let (root, virtio) = filler.fill(slots)?;
         board.map_pci(root, config.memory)?;
         let fw_cfg = FwCfg::new(items, ram);

@@ -27,7 +27,10 @@ pub(super) struct Args {
           value_parser = clap::value_parser!(u32).range(1..=i64::from(config::MAX_HARTS)),
           help_heading = MACHINE)]
     pub(super) smp: u32,
-    /// The board: virt[,virtio-mmio=legacy|modern]
+    /// The board: virt[,aia=none|aplic-imsic][,virtio-mmio=legacy|modern]
+    ///
+    /// aia=aplic-imsic has interrupts come as messages (APLIC and IMSIC instead of a PLIC),
+    /// so that devices on the PCI bus use MSI-X.
     #[arg(long, value_name = "BOARD", default_value = "virt",
           value_parser = config::machine, help_heading = MACHINE)]
     pub(super) machine: MachineOptions,

@@ -13,12 +13,12 @@ use super::perf_map;
 use super::shared::{Bells, HartSlot, Nudge, Shared, Timers, lock};
 use super::watchdog::Watchdog;
 use super::wiring::{Time, connections, disks, entropy, flash, free_slot, open_console, random};
-use crate::board::{Board, Slot, fdt};
+use crate::board::{Board, Connections, Slot, fdt};
 use crate::boot::load::{
     Entry, FDT_ROOM, Firmware, GuestWriter, Loaded, OutOfRam, Payload, StartMode,
 };
 use crate::boot::sbi::HartStatus;
-use crate::config::{MachineConfig, Outcome};
+use crate::config::{Aia, MachineConfig, Outcome};
 use crate::console::Console;
 use crate::disk::{FlashWorker, Worker};
 use isoform_core::Clock;
@@ -89,7 +89,10 @@ impl Machine {
             .features
             .iter()
             .map(|(name, on)| (name.as_str(), *on));
-        let cpu = Cpu::with(features)?;
+        let cpu = match config.machine.aia {
+            Aia::None => Cpu::with(features)?,
+            Aia::AplicImsic => Cpu::with(features)?.with_imsic(),
+        };
         let (sender, events) = channel();
         let time = Time::new(&config, &sender);
         let mut random = random(config.clock)?;
@@ -141,7 +144,11 @@ impl Machine {
         }
         let mut flash_workers = Vec::new();
         let flash = flash(&config, &mut flash_workers)?;
-        let board = Board::new(&config, connections(&config, &time, output, slots, flash))?;
+        let connections = Connections {
+            supervised: payload.start_mode() == StartMode::Supervisor,
+            ..connections(&config, &time, output, slots, flash)
+        };
+        let board = Board::new(&config, connections)?;
         let shared = Arc::new(Shared {
             lines: board.lines.clone(),
             slots: (0..harts).map(|_| Mutex::new(stopped())).collect(),
@@ -308,6 +315,8 @@ impl Machine {
         let facts = fdt::Facts {
             memory: self.config.memory,
             harts: self.runners.len(),
+            aia: self.config.machine.aia,
+            supervised: payload.start_mode() == StartMode::Supervisor,
             cpu: &self.cpu,
             bootargs: self.config.append.as_deref().unwrap_or(""),
             initrd: loaded.initrd.clone(),

@@ -275,5 +275,6 @@ pub(super) fn connections(
         slots,
         flash,
         items: items(config),
+        supervised: false,
     }
 }
