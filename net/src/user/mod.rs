@@ -18,10 +18,13 @@
 //! | `host`, `agenda` | where sockets come from; who is served next, and when |
 //!
 //! **What a guest cannot do.** It cannot reach the host's own addresses (unless
-//! [`UserConfig::host`] lets the gateway stand for 127.0.0.1), send with foreign source
-//! addresses, use more sockets than `tcp::FLOWS` and `udp::FLOWS` and some say, or make
-//! anything grow without bound: where the guest does not take what is for it, sockets are
-//! not read, and where a socket takes nothing, the guest's window closes.
+//! [`UserConfig::host`] lets the gateway stand for 127.0.0.1) nor, without the same leave,
+//! 169.254.0.0/16, where clouds answer a host with what is its own secret. It cannot send
+//! with foreign source addresses, use more sockets than `tcp::FLOWS` and `udp::FLOWS` and
+//! some say, or make anything grow without bound: where the guest does not take what is
+//! for it, sockets are not read, and where a socket takes nothing, the guest's window
+//! closes. The buffers of all its TCP connections are 256 MiB at most: they are smaller
+//! for connections that are opened beside many others.
 //!
 //! **Checksums.** A cable is memory, so nothing breaks on it. Whether TCP and UDP
 //! checksums count is a question of what the driver was promised, which changes with
@@ -71,7 +74,7 @@ pub const MTU: RangeInclusive<u16> = 576..=65520;
 pub struct UserConfig {
     /// Bytes of the largest IPv4 packet, within [`MTU`]. The NIC tells its driver.
     pub mtu: u16,
-    /// Whether 10.0.2.2 stands for the host's 127.0.0.1.
+    /// Whether 10.0.2.2 stands for the host's 127.0.0.1, and 169.254.0.0/16 is reached.
     pub host: bool,
     /// Whether nothing leaves but answers of published ports: no names either.
     pub restrict: bool,

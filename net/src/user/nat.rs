@@ -320,7 +320,7 @@ impl<H: Host> Nat<H> {
     }
 
     /// Where a destination leads. The host's own addresses are as closed as the gateway,
-    /// unless that stands for the host.
+    /// unless that stands for the host; so are those that only the host's own link has.
     fn way(&mut self, protocol: IpProtocol, (to, port): Endpoint, now: Instant) -> Way {
         let [first, ..] = to.octets();
         if to.is_multicast() || to.is_broadcast() || first >= 240 {
@@ -335,6 +335,8 @@ impl<H: Host> Nat<H> {
             DNS => Way::Closed,
             GATEWAY if self.config.host => Way::Out(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)),
             GATEWAY => Way::Closed,
+            // Where clouds tell a host its secrets: as closed as the host itself.
+            _ if to.is_link_local() && !self.config.host => Way::Closed,
             _ if first == 0 || first == 127 || self.is_own(to, now) => Way::Closed,
             _ => Way::Out(SocketAddrV4::new(to, port)),
         }

@@ -12,8 +12,8 @@ use smoltcp::wire::{Ipv4Packet, TcpPacket};
 
 use super::super::agenda::{Alarm, Readiness};
 use super::super::lan::{ETHERNET, Lan};
-use super::Key;
 use super::stack::Stack;
+use super::{Key, SYN_MAX};
 
 /// Segments that one connection sends before the next has its turn.
 const SEGMENTS: usize = 16;
@@ -48,6 +48,12 @@ pub(super) enum Phase {
     Connecting { syn: Vec<u8> },
     /// Both sides are there; `opened` once the guest's is established.
     Open { stack: Box<Stack>, opened: bool },
+}
+
+/// Keeps no more of a SYN than it is long: its frame may have been padded.
+pub(super) fn waiting(mut syn: Vec<u8>) -> Phase {
+    syn.shrink_to_fit();
+    Phase::Connecting { syn }
 }
 
 /// What is to become of a connection.
@@ -96,9 +102,11 @@ impl Flow {
         self.heard = now;
         match &mut self.phase {
             Phase::Open { stack, .. } => stack.receive(frame, lan, now),
-            Phase::Connecting { syn } => match control(&frame) {
+            Phase::Connecting { .. } => match control(&frame) {
                 Some((_, true)) => self.abandoned = true,
-                Some((true, false)) => *syn = frame,
+                Some((true, false)) if frame.len() <= SYN_MAX => {
+                    self.phase = waiting(frame);
+                }
                 _ => {}
             },
         }

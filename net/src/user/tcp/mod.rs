@@ -19,7 +19,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{Ipv4Packet, TcpPacket};
 
 use self::flow::{Flow, Next, Phase};
-use self::stack::Stack;
+use self::stack::{Size, Stack};
 use super::agenda::{Agenda, Kind, Readiness, Token};
 use super::host::Host;
 use super::icmp::{self, Reason};
@@ -27,6 +27,20 @@ use super::lan::{ETHERNET, Endpoint, GATEWAY, GUEST, Lan};
 
 /// Connections at a time.
 pub(crate) const FLOWS: usize = 4096;
+/// Bytes of each of the two buffers of a connection, and how many connections there may be
+/// for a new one to get as much. So no more than these have buffers of that size or a
+/// larger one, however connections come and go.
+const BUFFERS: [(usize, usize); 3] = [(256 << 10, 192), (64 << 10, 1024), (8 << 10, FLOWS)];
+/// Bytes of the buffers of all connections together.
+const MEMORY: usize = 256 << 20;
+const _: () = {
+    let [(large, few), (medium, more), (small, all)] = BUFFERS;
+    let most = large * few + medium * (more - few) + small * (all - more);
+    assert!(2 * most <= MEMORY);
+};
+/// Bytes of the longest frame that can begin a connection. A SYN carries data only where
+/// an earlier connection was promised that it would be read (RFC 7413), and none is.
+pub(super) const SYN_MAX: usize = 512;
 /// Of these, connections that are not established on the host's side yet.
 const CONNECTING: usize = 1024;
 /// Where the gateway's own ports begin, for peers whose port is taken.
@@ -89,6 +103,9 @@ impl Flows {
         frame: Vec<u8>,
         around: &mut Around<'_, H>,
     ) {
+        if frame.len() > SYN_MAX {
+            return; // The guest tries again without data.
+        }
         if self.connecting.len() >= CONNECTING || self.flows.len() >= FLOWS {
             self.make_room(around);
         }
@@ -102,7 +119,7 @@ impl Flows {
         });
         match socket {
             Ok(socket) => {
-                let phase = Phase::Connecting { syn: frame };
+                let phase = flow::waiting(frame);
                 self.insert(token, Flow::new(key, socket, phase, around.now));
             }
             Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
@@ -128,7 +145,8 @@ impl Flows {
             return;
         };
         let token = around.agenda.token(Kind::Tcp);
-        let stack = Stack::connecting(&key, around.lan.mtu(), self.seed(token), around.now);
+        let size = self.size(around.lan);
+        let stack = Stack::connecting(&key, size, self.seed(token), around.now);
         let Some(stack) = stack.map(Box::new) else {
             return;
         };
@@ -158,6 +176,16 @@ impl Flows {
     /// The seed of a connection's sequence numbers, which a guest cannot guess.
     fn seed(&self, token: Token) -> u64 {
         self.seeds.hash_one(token)
+    }
+
+    /// What a connection that is opened now gets.
+    fn size(&self, lan: &Lan) -> Size {
+        let open = self.flows.len();
+        let [large, medium, (small, _)] = BUFFERS;
+        let fitting = [large, medium].into_iter().find(|(_, few)| open < *few);
+        let buffer = fitting.map_or(small, |(bytes, _)| bytes);
+        let mtu = lan.mtu();
+        Size { mtu, buffer }
     }
 
     fn insert(&mut self, token: Token, flow: Flow) {
@@ -236,11 +264,11 @@ impl Flows {
     /// The host's side stands: now the guest's SYN is seen.
     fn connected<H: Host>(&mut self, token: Token, around: &mut Around<'_, H>) {
         self.connecting.remove(&token);
-        let seed = self.seed(token);
+        let (seed, size) = (self.seed(token), self.size(around.lan));
         let Some(flow) = self.flows.get_mut(&token) else {
             return;
         };
-        let stack = Stack::listening(&flow.key, around.lan.mtu(), seed, around.now);
+        let stack = Stack::listening(&flow.key, size, seed, around.now);
         let Some(stack) = stack.map(Box::new) else {
             self.remove(token, around.agenda);
             return;

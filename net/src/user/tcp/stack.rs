@@ -14,14 +14,19 @@ use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
 use super::super::lan::{ETHERNET, Lan};
 use super::Key;
 
-/// Bytes each way between a guest and a socket of the host. What is not touched costs
-/// no memory.
-const BUFFER: usize = 256 << 10;
-
 /// A guest that acknowledges nothing for as long is gone.
 const UNANSWERED: Duration = Duration::from_secs(300);
 /// The same while a published port's connection is being opened.
 const UNOPENED: Duration = Duration::from_secs(10);
+
+/// How large what a connection needs may be, bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// The largest packet.
+    pub(super) mtu: usize,
+    /// Each of two buffers. What is not touched costs no memory.
+    pub(super) buffer: usize,
+}
 
 pub(super) struct Stack {
     interface: Interface,
@@ -31,16 +36,16 @@ pub(super) struct Stack {
 
 impl Stack {
     /// The far end of a connection of the guest's, which waits for its SYN.
-    pub(super) fn listening(key: &Key, mtu: usize, seed: u64, now: Instant) -> Option<Self> {
-        let mut stack = Self::new(key.remote.0, mtu, seed, now);
+    pub(super) fn listening(key: &Key, size: Size, seed: u64, now: Instant) -> Option<Self> {
+        let mut stack = Self::new(key.remote.0, size, seed, now);
         stack.socket().listen(key.remote).ok()?;
         Some(stack)
     }
 
     /// The near end of a connection to the guest, whose SYN goes out with the next
     /// [`transmit`](Self::transmit).
-    pub(super) fn connecting(key: &Key, mtu: usize, seed: u64, now: Instant) -> Option<Self> {
-        let mut stack = Self::new(key.remote.0, mtu, seed, now);
+    pub(super) fn connecting(key: &Key, size: Size, seed: u64, now: Instant) -> Option<Self> {
+        let mut stack = Self::new(key.remote.0, size, seed, now);
         let socket = stack.sockets.get_mut::<Socket<'_>>(stack.handle);
         socket.set_timeout(Some(UNOPENED));
         let context = stack.interface.context();
@@ -48,16 +53,16 @@ impl Stack {
         Some(stack)
     }
 
-    fn new(address: Ipv4Addr, mtu: usize, seed: u64, now: Instant) -> Self {
+    fn new(address: Ipv4Addr, size: Size, seed: u64, now: Instant) -> Self {
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed; // of sequence numbers
-        let mut interface = Interface::new(config, &mut Capabilities(mtu), now);
+        let mut interface = Interface::new(config, &mut Capabilities(size.mtu), now);
         interface.update_ip_addrs(|list| {
             // The network that is everything: answers need no route. An empty list of
             // addresses takes one.
             let _ = list.push(IpCidr::Ipv4(Ipv4Cidr::new(address, 0)));
         });
-        let buffer = || SocketBuffer::new(vec![0; BUFFER]);
+        let buffer = || SocketBuffer::new(vec![0; size.buffer]);
         let mut socket = Socket::new(buffer(), buffer());
         // No delays: segments and acknowledgements are made once for all that came in
         // together.

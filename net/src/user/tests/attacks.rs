@@ -307,6 +307,8 @@ fn no_socket_is_opened_to_the_hosts_own_addresses() {
         Ipv4Addr::UNSPECIFIED,
         Ipv4Addr::new(0, 1, 2, 3),
         Ipv4Addr::new(192, 0, 2, 99), // the host's, as this one has it
+        Ipv4Addr::new(169, 254, 169, 254),
+        Ipv4Addr::new(169, 254, 0, 1),
         Ipv4Addr::new(10, 0, 2, 2),
         Ipv4Addr::new(10, 0, 2, 77),
         Ipv4Addr::new(224, 0, 0, 251),
@@ -323,6 +325,29 @@ fn no_socket_is_opened_to_the_hosts_own_addresses() {
         );
     }
     assert_eq!(nat.host.asked, 0);
+}
+
+#[test]
+fn what_a_cloud_tells_its_hosts_takes_leave() {
+    let config = UserConfig {
+        host: true,
+        ..UserConfig::default()
+    };
+    let mut nat = network(config).expect("a network");
+    let metadata = Ipv4Addr::new(169, 254, 169, 254);
+    give(&mut nat, syn((GUEST, 5), (metadata, 80)), Instant::ZERO);
+    assert_eq!(nat.counts(), [1, 0, 0, 0]);
+}
+
+#[test]
+fn a_syn_with_much_data_is_not_kept() {
+    let (mut nat, now) = (nat(), Instant::ZERO);
+    let (from, to) = ((GUEST, 4000), (WORLD, 80));
+    let long = segment(from, to, TcpControl::Syn, (1, None), &[0; 1400]);
+    give(&mut nat, long, now);
+    assert_eq!(nat.counts(), [0; 4]);
+    give(&mut nat, syn(from, to), now);
+    assert_eq!(nat.counts(), [1, 0, 0, 0]);
 }
 
 #[test]

@@ -142,6 +142,9 @@ fn a_closed_port_refuses() {
 #[test]
 fn five_hundred_connections_at_once() {
     const COUNT: usize = 500;
+    // More than the smallest of buffers.
+    const LENGTH: usize = 20 << 10;
+    let message = |number: usize| [number.to_ne_bytes(); LENGTH / 8].concat();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let server = thread::spawn(move || {
@@ -151,9 +154,9 @@ fn five_hundred_connections_at_once() {
         }
         // All of them stand; now each gets its answer.
         for stream in &mut streams {
-            let mut word = [0; 8];
-            stream.read_exact(&mut word).expect("readable");
-            stream.write_all(&word).expect("writable");
+            let mut bytes = vec![0; LENGTH];
+            stream.read_exact(&mut bytes).expect("readable");
+            stream.write_all(&bytes).expect("writable");
         }
         streams
     });
@@ -164,17 +167,18 @@ fn five_hundred_connections_at_once() {
         for (number, handle) in handles.iter().enumerate() {
             let socket = guest.tcp(*handle);
             if socket.can_send() && !sent[number] {
-                socket.send_slice(&number.to_ne_bytes()).expect("open");
+                let taken = socket.send_slice(&message(number)).expect("open");
+                assert_eq!(taken, LENGTH);
                 sent[number] = true;
             }
         }
-        let done = |handle| guest.tcp(handle).recv_queue() == 8;
+        let done = |handle| guest.tcp(handle).recv_queue() == LENGTH;
         handles.iter().copied().all(done).then_some(())
     });
     for (number, handle) in handles.iter().enumerate() {
-        let mut word = [0; 8];
-        guest.tcp(*handle).recv_slice(&mut word).expect("open");
-        assert_eq!(usize::from_ne_bytes(word), number);
+        let mut bytes = vec![0; LENGTH];
+        guest.tcp(*handle).recv_slice(&mut bytes).expect("open");
+        assert!(bytes == message(number), "{number}");
     }
     server.join().expect("no panic");
 }
