@@ -3,6 +3,7 @@
 //! * [`cable`]: frames between a NIC and a backend, each with a thread of its own.
 //! * [`pcap`]: frames written to a file.
 //! * [`user`]: a network behind the host's sockets, which needs no rights.
+//! * [`switch`]: a network of one user's machines on this host, which needs none either.
 //!
 //! A frame is an ethernet frame from the destination address on, without the frame
 //! check sequence and without any header of the NIC's. The crate knows no NIC and no
@@ -10,4 +11,14 @@
 
 pub mod cable;
 pub mod pcap;
+pub mod switch;
 pub mod user;
+mod worker;
+
+/// Bytes of a frame's addresses and type.
+const HEADER: usize = 14;
+
+/// Bytes of the longest frame with a payload of `mtu`, tagged twice (IEEE 802.1Q).
+const fn longest(mtu: u16) -> usize {
+    HEADER + 2 * 4 + mtu as usize
+}

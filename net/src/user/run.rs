@@ -2,12 +2,11 @@
 //! hands all of it to [`Nat`].
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use smoltcp::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use super::lan::Trust;
 use super::nat::Nat;
 use super::{NetError, UserConfig};
 use crate::cable::HostEnd;
+use crate::worker::{self, Worker};
 
 /// Events taken from the host at a time.
 const EVENTS: usize = 256;
@@ -27,8 +27,7 @@ const ROUND: usize = 64;
 /// connections.
 #[derive(Debug)]
 pub struct UserNet {
-    stop: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    _worker: Worker,
 }
 
 impl UserNet {
@@ -40,31 +39,17 @@ impl UserNet {
     pub fn start(config: UserConfig, end: HostEnd) -> Result<Self, NetError> {
         let host = |error: Errno| NetError::Host(error.into());
         let os = Os::new().map_err(host)?;
-        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(host)?;
+        let stop = worker::bell().map_err(NetError::Host)?;
         os.watch_level(stop.as_fd(), Token::STOP).map_err(host)?;
         os.watch_level(end.wakeup(), Token::CABLE).map_err(host)?;
         let nat = Nat::new(config, os)?;
-        let stop = Arc::new(stop);
         let held = Arc::clone(&stop); // A descriptor is watched for as long as it is open.
         let run = move || {
             let _held = held;
             Runner::new(nat, end).run();
         };
-        let thread = thread::Builder::new().name("user-net".to_owned());
-        let thread = Some(thread.spawn(run).map_err(NetError::Host)?);
-        Ok(Self { stop, thread })
-    }
-}
-
-impl Drop for UserNet {
-    fn drop(&mut self) {
-        // Fails only when it was written before.
-        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::error!("the user-mode network's thread panicked");
-        }
+        let worker = Worker::start("user-net", stop, run).map_err(NetError::Host)?;
+        Ok(Self { _worker: worker })
     }
 }
 
