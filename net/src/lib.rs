@@ -4,6 +4,7 @@
 //! * [`pcap`]: frames written to a file.
 //! * [`user`]: a network behind the host's sockets, which needs no rights.
 //! * [`switch`]: a network of one user's machines on this host, which needs none either.
+//! * [`tap`]: a network interface of the host's, which somebody with rights has made.
 //!
 //! A frame is an ethernet frame from the destination address on, without the frame
 //! check sequence and without any header of the NIC's. The crate knows no NIC and no
@@ -12,6 +13,7 @@
 pub mod cable;
 pub mod pcap;
 pub mod switch;
+pub mod tap;
 pub mod user;
 mod worker;
 
