@@ -3,7 +3,7 @@
 //! * [`mmio`]: the transport, modern and legacy: registers, status, negotiation.
 //! * [`queue`], [`chain`]: split virtqueues and the buffers in them.
 //! * [`device`]: what a device is to its transport.
-//! * [`blk`], [`console`], [`net`], [`rng`]: the devices.
+//! * [`blk`], [`console`], [`net`], [`p9`], [`rng`]: the devices.
 //!
 //! A notification from the driver only rings the [`Doorbell`]. Whoever hears it locks
 //! the device later and calls [`mmio::VirtioMmio::process`]; so a vCPU never waits for
@@ -19,6 +19,7 @@ pub mod console;
 pub mod device;
 pub mod mmio;
 pub mod net;
+pub mod p9;
 pub mod queue;
 pub mod rng;
 pub mod spec;
