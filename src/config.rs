@@ -1,11 +1,12 @@
 //! What a machine is to be: the one struct between the command line and the run
 //! loop, holding nothing that is not checked.
 //!
-//! The readers here ([`size`], [`drive`], [`words`] and the functions of this
+//! The readers here ([`size`], [`drive`], [`share`], [`words`] and the functions of this
 //! file) are pure: text in, value or sentence out. Files are opened elsewhere
 //! (`boot::load`, the disks); whether a CPU knows a feature is asked of the CPU.
 
 pub mod drive;
+pub mod share;
 pub mod size;
 pub mod words;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use drive::{Drive, DriveSpec};
+pub use share::Share;
 
 /// Physical address of the first byte of RAM on the `virt` board.
 pub const RAM_BASE: u64 = 0x8000_0000;
@@ -129,6 +131,8 @@ pub struct MachineConfig {
     pub dump_dtb: Option<PathBuf>,
     /// Block devices, by slot, no slot twice.
     pub drives: Vec<Drive>,
+    /// Folders of the host, no tag twice; each takes a slot.
+    pub shares: Vec<Share>,
     /// Where the serial line ends.
     pub serial: SerialSpec,
     /// Properties of the board.
@@ -166,6 +170,7 @@ impl Default for MachineConfig {
             append: None,
             dump_dtb: None,
             drives: Vec::new(),
+            shares: Vec::new(),
             serial: SerialSpec::default(),
             machine: MachineOptions::default(),
             cpu: CpuOptions::default(),

@@ -12,6 +12,7 @@ use isoform_devices::rtc::Rtc;
 use isoform_devices::uart::Uart;
 use isoform_devices::virtio::blk::{Blk, BlkConfig, BlockPort};
 use isoform_devices::virtio::console::{Console, PortConfig};
+use isoform_devices::virtio::p9::{P9, P9Port};
 use isoform_devices::virtio::rng::{EntropyPort, Rng};
 use isoform_devices::virtio::{Doorbell, EmptySlot, Interface, VirtioMmio, VirtioSlot};
 use isoform_memory::{Bus, BusError, Ram, RamError};
@@ -96,6 +97,8 @@ pub enum Slot {
     Blk(BlkConfig, Box<dyn BlockPort>),
     /// A console with its ports.
     Console(Vec<PortConfig>),
+    /// A folder of the host, by its tag.
+    P9(String, Box<dyn P9Port>),
     /// Entropy.
     Rng(Box<dyn EntropyPort>),
 }
@@ -130,6 +133,8 @@ pub struct Board {
     pub disks: Vec<(usize, Arc<Mutex<VirtioMmio<Blk>>>)>,
     /// The consoles, by slot, for input and room.
     pub consoles: Vec<(usize, Arc<Mutex<VirtioMmio<Console>>>)>,
+    /// The folders of the host, by slot, for answers.
+    pub shares: Vec<(usize, Arc<Mutex<VirtioMmio<P9>>>)>,
     /// Everything in slots, by number, for doorbells.
     pub slots: Vec<(usize, Arc<Mutex<dyn VirtioSlot>>)>,
     /// Devices with deadlines.
@@ -234,6 +239,13 @@ impl Board {
                     board.map_slot("virtio-console", n, console.clone())?;
                     board.consoles.push((n, console));
                 }
+                Some(Slot::P9(tag, port)) => {
+                    let share = P9::new(&tag, port);
+                    let share = VirtioMmio::new(interface, share, ram.clone(), irq, doorbell(n));
+                    let share = Arc::new(Mutex::new(share));
+                    board.map_slot("virtio-9p", n, share.clone())?;
+                    board.shares.push((n, share));
+                }
                 Some(Slot::Rng(port)) => {
                     let rng = Rng::new(port);
                     let rng = VirtioMmio::new(interface, rng, ram.clone(), irq, doorbell(n));
@@ -246,6 +258,7 @@ impl Board {
             devices,
             disks,
             consoles,
+            shares,
             slots,
         } = board;
         let timed = vec![aclint, rtc];
@@ -256,6 +269,7 @@ impl Board {
             uart,
             disks,
             consoles,
+            shares,
             slots,
             timed,
             devices,
@@ -274,17 +288,19 @@ struct Builder {
     devices: Vec<Arc<Mutex<dyn Device>>>,
     disks: Vec<(usize, Arc<Mutex<VirtioMmio<Blk>>>)>,
     consoles: Vec<(usize, Arc<Mutex<VirtioMmio<Console>>>)>,
+    shares: Vec<(usize, Arc<Mutex<VirtioMmio<P9>>>)>,
     slots: Vec<(usize, Arc<Mutex<dyn VirtioSlot>>)>,
 }
 
 impl Builder {
     fn new(ram: Arc<Ram>) -> Self {
-        let (devices, disks, consoles, slots) = Default::default();
+        let (devices, disks, consoles, shares, slots) = Default::default();
         Self {
             bus: Bus::new(ram),
             devices,
             disks,
             consoles,
+            shares,
             slots,
         }
     }

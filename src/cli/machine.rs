@@ -13,7 +13,7 @@ use super::{Failure, conflict};
 use crate::boot::load::{
     self, Firmware, Kind, LoadError, Payload, Program, Source, StartMode, detect, detect_path,
 };
-use crate::config::{BiosChoice, DriveSpec, MachineConfig, RAM_BASE, SerialSpec, drive};
+use crate::config::{BiosChoice, DriveSpec, MachineConfig, RAM_BASE, SerialSpec, drive, share};
 
 /// The guest that runs when nothing else is asked for.
 const DEFAULT_GUEST: &[u8] = include_bytes!(concat!(
@@ -47,6 +47,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
     let start = start(args, verbose)?;
     let extra: Vec<DriveSpec> = start.disk.into_iter().collect();
     let drives = drive::place(&args.guest.drives, &extra).map_err(conflict)?;
+    share::check(&args.shares).map_err(conflict)?;
     let firmware = firmware(args.guest.bios.as_ref(), start.program.as_ref())?;
     if let Some(program) = &start.program
         && (args.exec.is_none() || verbose)
@@ -64,6 +65,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         append: start.append,
         dump_dtb: args.dump_dtb.clone(),
         drives,
+        shares: args.shares.clone(),
         serial,
         machine: args.guest.machine,
         cpu: args.guest.cpu.clone(),

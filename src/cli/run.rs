@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::guest::{self, BOOT, MACHINE};
 use super::{Failure, machine, status};
-use crate::config::{self, BackendChoice, ClockChoice, Outcome, SerialSpec};
+use crate::config::{self, BackendChoice, ClockChoice, Outcome, SerialSpec, Share};
 
 /// Run a machine: a Linux kernel, a bare-metal program, a disk
 ///
@@ -32,6 +32,14 @@ pub(super) struct Args {
     /// stdio; null under --exec]
     #[arg(long, value_name = "SERIAL", value_parser = config::serial, help_heading = MACHINE)]
     pub(super) serial: Option<SerialSpec>,
+    /// Give the guest a folder: HOSTDIR:TAG, or HOSTDIR:TAG:ro to read only; may be
+    /// given several times
+    ///
+    /// In a Linux guest: mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt. The guest
+    /// reaches what is in the folder with your rights, and nothing beside it.
+    #[arg(long = "share", value_name = "SHARE",
+          value_parser = config::share::share, help_heading = MACHINE)]
+    pub(super) shares: Vec<Share>,
     /// Write the machine's device tree to FILE and do not run
     #[arg(long, value_name = "FILE", help_heading = BOOT)]
     pub(super) dump_dtb: Option<PathBuf>,
@@ -73,6 +81,7 @@ impl Args {
         Self {
             guest,
             serial: None,
+            shares: Vec::new(),
             dump_dtb: None,
             backend: BackendChoice::default(),
             translation_cache: Some("off".into()),

@@ -17,6 +17,9 @@ pub enum VmError {
     /// A disk cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// A folder cannot be shared.
+    #[error("--share: {0}")]
+    Share(#[from] isoform_share::ShareError),
     /// The serial line cannot be set up.
     #[error(transparent)]
     Console(#[from] ConsoleError),
@@ -31,9 +34,9 @@ pub enum VmError {
     Board(#[from] BoardError),
     /// No slot is left for a device that the run needs.
     #[error(
-        "all {VIRTIO_SLOTS} virtio-mmio slots hold disks, and --exec needs one; use fewer --drive"
+        "all {VIRTIO_SLOTS} virtio-mmio slots are taken, and {0} needs one; use fewer --drive and --share"
     )]
-    NoSlot,
+    NoSlot(&'static str),
     /// The device tree cannot be made or written.
     #[error("cannot write the device tree{}: {reason}", .path.as_ref().map(|p| format!(" to {}", p.display())).unwrap_or_default())]
     DeviceTree {

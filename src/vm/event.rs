@@ -43,6 +43,15 @@ pub(super) enum Event {
         /// What came of it.
         answer: Answer,
     },
+    /// A file server has answered a request.
+    Share {
+        /// The virtio-mmio slot.
+        slot: usize,
+        /// The request's.
+        id: u64,
+        /// The message.
+        answer: Vec<u8>,
+    },
     /// The serial line received bytes.
     Input(Vec<u8>),
     /// The serial port or the program's host interface can take more input.

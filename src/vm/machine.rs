@@ -11,7 +11,7 @@ use super::insn::Agenda;
 use super::perf_map;
 use super::shared::{Bells, HartSlot, Nudge, Shared, Timers, lock};
 use super::watchdog::Watchdog;
-use super::wiring::{Time, connections, disks, entropy, free_slot, open_console, random};
+use super::wiring::{Time, connections, disks, entropy, free_slot, open_console, random, shares};
 use crate::board::{Board, Slot, fdt};
 use crate::boot::load::{
     Entry, FDT_ROOM, Firmware, GuestWriter, Loaded, OutOfRam, Payload, StartMode,
@@ -65,6 +65,7 @@ pub(super) struct Machine {
     pub(super) translator: Option<Arc<Translator<Hart>>>,
     /// They finish their work when the machine is dropped.
     _workers: Vec<Worker>,
+    _shares: Vec<isoform_share::Workers>,
     _watchdog: Option<Watchdog>,
 }
 
@@ -110,9 +111,11 @@ impl Machine {
 
         let mut workers = Vec::new();
         let mut slots = disks(&config, &time, &mut workers)?;
+        let mut servers = Vec::new();
+        shares(&config, &time, &mut slots, &mut servers)?;
         let channels = match config.exec {
             Some(_) => {
-                let slot = free_slot(&slots).ok_or(VmError::NoSlot)?;
+                let slot = free_slot(&slots).ok_or(VmError::NoSlot("--exec"))?;
                 let full = if time.insn.is_some() {
                     Full::Grow
                 } else {
@@ -178,6 +181,7 @@ impl Machine {
             random,
             translator,
             _workers: workers,
+            _shares: servers,
             _watchdog: watchdog,
         })
     }
@@ -259,7 +263,7 @@ impl Machine {
         self.htif = None;
         if let Some((_, agenda)) = self.insn.clone() {
             for event in agenda.clear() {
-                if matches!(event, Event::Block { .. }) {
+                if matches!(event, Event::Block { .. } | Event::Share { .. }) {
                     self.handle(event);
                 }
             }
@@ -272,8 +276,8 @@ impl Machine {
         while let Ok(event) = self.events.try_recv() {
             match event {
                 Event::Input(bytes) => self.input.extend(bytes),
-                // The disk forgets the request, but must hear that it was answered.
-                Event::Block { .. } => drop(self.handle(event)),
+                // The device forgets the request, but must hear that it was answered.
+                Event::Block { .. } | Event::Share { .. } => drop(self.handle(event)),
                 Event::End(End::Quit | End::Restart | End::Timeout) => wanted.push(event),
                 _ => {}
             }
@@ -407,6 +411,11 @@ impl Machine {
             Event::Block { slot, id, answer } => {
                 if let Some((_, disk)) = self.board.disks.iter().find(|(n, _)| *n == slot) {
                     lock(disk).complete(id, answer);
+                }
+            }
+            Event::Share { slot, id, answer } => {
+                if let Some((_, share)) = self.board.shares.iter().find(|(n, _)| *n == slot) {
+                    lock(share).complete(id, &answer);
                 }
             }
             Event::OutputRoom { slot, port } => {
