@@ -16,5 +16,7 @@ mod machine;
 mod program;
 #[path = "guests/session.rs"]
 mod session;
+#[path = "guests/share.rs"]
+mod share;
 #[path = "guests/terminal.rs"]
 mod terminal;

@@ -9,6 +9,7 @@
 //!   board.
 //! * [`code`]: decoder, disassembler and interpreter on any bytes.
 //! * [`forms`]: any program, interpreted and in both translated forms, compared.
+//! * [`share`]: messages of 9P for a folder of the host.
 //! * [`kept`]: files of translated code kept between runs.
 
 pub mod archive;
@@ -21,6 +22,7 @@ pub mod kept;
 pub mod loader;
 pub mod packages;
 mod rig;
+pub mod share;
 
 /// A target: its name, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -35,4 +37,5 @@ pub const TARGETS: &[Target] = &[
     ("code", code::run),
     ("forms", forms::run),
     ("kept", kept::run),
+    ("share", share::run),
 ];
