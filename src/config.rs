@@ -6,6 +6,7 @@
 //! (`boot::load`, the disks); whether a CPU knows a feature is asked of the CPU.
 
 pub mod drive;
+pub mod net;
 pub mod share;
 pub mod size;
 pub mod words;
@@ -131,6 +132,8 @@ pub struct MachineConfig {
     pub dump_dtb: Option<PathBuf>,
     /// Block devices, by slot, no slot twice.
     pub drives: Vec<Drive>,
+    /// Network cards.
+    pub cards: Vec<net::Card>,
     /// Folders of the host, no tag twice; each takes a slot.
     pub shares: Vec<Share>,
     /// Where the serial line ends.
@@ -170,6 +173,7 @@ impl Default for MachineConfig {
             append: None,
             dump_dtb: None,
             drives: Vec::new(),
+            cards: Vec::new(),
             shares: Vec::new(),
             serial: SerialSpec::default(),
             machine: MachineOptions::default(),

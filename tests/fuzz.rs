@@ -75,6 +75,11 @@ fn code() {
     target("code");
 }
 
+#[test]
+fn nat() {
+    target("nat");
+}
+
 /// Each target has its test above, its program and its place in the manifest.
 #[test]
 fn every_target_is_built_and_tested() {

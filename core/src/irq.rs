@@ -12,6 +12,16 @@ pub trait IrqSink: Send + Sync {
     fn set(&self, input: u32, level: bool);
 }
 
+/// Where message-signalled interrupts go: a device writes 32 bits to an address of its
+/// driver's choice (PCI 3.0, 6.8). What is no address of an interrupt controller is lost;
+/// a message never reaches memory or another device.
+///
+/// Called as an [`IrqSink`] is.
+pub trait MsiSink: Send + Sync {
+    /// Writes `data` to `address`.
+    fn send(&self, address: u64, data: u32);
+}
+
 /// One end of an interrupt wire.
 #[derive(Clone)]
 pub struct IrqLine {

@@ -32,7 +32,7 @@ pub use device::{BusFault, Device};
 pub use exit::Exit;
 pub use float::{Float, FloatLayout, FloatOp, Rounding, SignOp};
 pub use guest::{Guest, PageId};
-pub use irq::{IrqLine, IrqSink};
+pub use irq::{IrqLine, IrqSink, MsiSink};
 pub use ops::{AmoOp, Cond, FReg, Helper, Insn, MemTy, Ops, Order, Reg, Size, Width};
 pub use saved::{RestoreError, Saved};
 pub use translate::{

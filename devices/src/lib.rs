@@ -14,6 +14,8 @@
 //!
 //! * [`uart`]: 16550A serial port.
 //! * [`plic`]: platform-level interrupt controller.
+//! * [`imsic`]: the pages that message-signalled interrupts are written to.
+//! * [`aplic`]: from interrupt lines to messages.
 //! * [`aclint`]: timers and inter-processor interrupts.
 //! * [`finisher`]: power off, reset, exit code.
 //! * [`rtc`]: Goldfish real-time clock.
@@ -24,8 +26,10 @@
 //! devices share.
 
 pub mod aclint;
+pub mod aplic;
 pub mod finisher;
 pub mod htif;
+pub mod imsic;
 pub mod plic;
 pub mod rtc;
 pub mod sink;

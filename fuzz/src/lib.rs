@@ -11,6 +11,7 @@
 //! * [`forms`]: any program, interpreted and in both translated forms, compared.
 //! * [`share`]: messages of 9P for a folder of the host.
 //! * [`kept`]: files of translated code kept between runs.
+//! * [`nat`]: frames of a guest to the user-mode network.
 
 pub mod archive;
 pub mod code;
@@ -20,6 +21,7 @@ pub mod hart;
 pub mod input;
 pub mod kept;
 pub mod loader;
+pub mod nat;
 pub mod packages;
 mod rig;
 pub mod share;
@@ -37,5 +39,6 @@ pub const TARGETS: &[Target] = &[
     ("code", code::run),
     ("forms", forms::run),
     ("kept", kept::run),
+    ("nat", nat::run),
     ("share", share::run),
 ];

@@ -10,9 +10,10 @@ use isoform_devices::finisher::{Finisher, OutcomeSink};
 use isoform_devices::plic::{Plic, PlicDevice};
 use isoform_devices::rtc::Rtc;
 use isoform_devices::uart::Uart;
-use isoform_devices::virtio::blk::{Blk, BlkConfig, BlockPort};
-use isoform_devices::virtio::console::{Console, PortConfig};
-use isoform_devices::virtio::p9::{P9, P9Port};
+use isoform_devices::virtio::blk::{Blk, BlkConfig, BlkSlot, BlockPort};
+use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
+use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
+use isoform_devices::virtio::p9::{P9, P9Port, P9Slot};
 use isoform_devices::virtio::rng::{EntropyPort, Rng};
 use isoform_devices::virtio::{Doorbell, EmptySlot, Interface, VirtioMmio, VirtioSlot};
 use isoform_memory::{Bus, BusError, Ram, RamError};
@@ -97,6 +98,8 @@ pub enum Slot {
     Blk(BlkConfig, Box<dyn BlockPort>),
     /// A console with its ports.
     Console(Vec<PortConfig>),
+    /// A network card.
+    Net(NetConfig, Box<dyn NetPort>),
     /// A folder of the host, by its tag.
     P9(String, Box<dyn P9Port>),
     /// Entropy.
@@ -130,11 +133,13 @@ pub struct Board {
     /// The serial port, for input.
     pub uart: Arc<Mutex<Uart>>,
     /// The disks, by slot, for completions.
-    pub disks: Vec<(usize, Arc<Mutex<VirtioMmio<Blk>>>)>,
+    pub disks: Vec<(usize, Arc<Mutex<dyn BlkSlot>>)>,
     /// The consoles, by slot, for input and room.
-    pub consoles: Vec<(usize, Arc<Mutex<VirtioMmio<Console>>>)>,
+    pub consoles: Vec<(usize, Arc<Mutex<dyn ConsoleSlot>>)>,
+    /// The network cards, by slot, for frames and room.
+    pub cards: Vec<(usize, Arc<Mutex<dyn NetSlot>>)>,
     /// The folders of the host, by slot, for answers.
-    pub shares: Vec<(usize, Arc<Mutex<VirtioMmio<P9>>>)>,
+    pub shares: Vec<(usize, Arc<Mutex<dyn P9Slot>>)>,
     /// Everything in slots, by number, for doorbells.
     pub slots: Vec<(usize, Arc<Mutex<dyn VirtioSlot>>)>,
     /// Devices with deadlines.
@@ -239,6 +244,13 @@ impl Board {
                     board.map_slot("virtio-console", n, console.clone())?;
                     board.consoles.push((n, console));
                 }
+                Some(Slot::Net(config, port)) => {
+                    let net = Net::new(config, port);
+                    let net = VirtioMmio::new(interface, net, ram.clone(), irq, doorbell(n));
+                    let net = Arc::new(Mutex::new(net));
+                    board.map_slot("virtio-net", n, net.clone())?;
+                    board.cards.push((n, net));
+                }
                 Some(Slot::P9(tag, port)) => {
                     let share = P9::new(&tag, port);
                     let share = VirtioMmio::new(interface, share, ram.clone(), irq, doorbell(n));
@@ -258,6 +270,7 @@ impl Board {
             devices,
             disks,
             consoles,
+            cards,
             shares,
             slots,
         } = board;
@@ -269,6 +282,7 @@ impl Board {
             uart,
             disks,
             consoles,
+            cards,
             shares,
             slots,
             timed,
@@ -286,20 +300,22 @@ impl Board {
 struct Builder {
     bus: Bus,
     devices: Vec<Arc<Mutex<dyn Device>>>,
-    disks: Vec<(usize, Arc<Mutex<VirtioMmio<Blk>>>)>,
-    consoles: Vec<(usize, Arc<Mutex<VirtioMmio<Console>>>)>,
-    shares: Vec<(usize, Arc<Mutex<VirtioMmio<P9>>>)>,
+    disks: Vec<(usize, Arc<Mutex<dyn BlkSlot>>)>,
+    consoles: Vec<(usize, Arc<Mutex<dyn ConsoleSlot>>)>,
+    cards: Vec<(usize, Arc<Mutex<dyn NetSlot>>)>,
+    shares: Vec<(usize, Arc<Mutex<dyn P9Slot>>)>,
     slots: Vec<(usize, Arc<Mutex<dyn VirtioSlot>>)>,
 }
 
 impl Builder {
     fn new(ram: Arc<Ram>) -> Self {
-        let (devices, disks, consoles, shares, slots) = Default::default();
+        let (devices, disks, consoles, cards, shares, slots) = Default::default();
         Self {
             bus: Bus::new(ram),
             devices,
             disks,
             consoles,
+            cards,
             shares,
             slots,
         }

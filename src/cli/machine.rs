@@ -13,7 +13,9 @@ use super::{Failure, conflict};
 use crate::boot::load::{
     self, Firmware, Kind, LoadError, Payload, Program, Source, StartMode, detect, detect_path,
 };
-use crate::config::{BiosChoice, DriveSpec, MachineConfig, RAM_BASE, SerialSpec, drive, share};
+use crate::config::{
+    BiosChoice, ClockChoice, DriveSpec, MachineConfig, RAM_BASE, SerialSpec, drive, net, share,
+};
 
 /// The guest that runs when nothing else is asked for.
 const DEFAULT_GUEST: &[u8] = include_bytes!(concat!(
@@ -47,6 +49,13 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
     let start = start(args, verbose)?;
     let extra: Vec<DriveSpec> = start.disk.into_iter().collect();
     let drives = drive::place(&args.guest.drives, &extra).map_err(conflict)?;
+    let cards = net::cards(&args.nets, &args.publish, args.pcap.as_deref()).map_err(conflict)?;
+    if !cards.is_empty() && matches!(args.clock, ClockChoice::Insn { .. }) {
+        return Err(conflict(
+            "a network answers in the host's time, which --clock insn has none of; \
+             leave --net or --clock out",
+        ));
+    }
     share::check(&args.shares).map_err(conflict)?;
     let firmware = firmware(args.guest.bios.as_ref(), start.program.as_ref())?;
     if let Some(program) = &start.program
@@ -65,6 +74,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         append: start.append,
         dump_dtb: args.dump_dtb.clone(),
         drives,
+        cards,
         shares: args.shares.clone(),
         serial,
         machine: args.guest.machine,

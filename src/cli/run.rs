@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::guest::{self, BOOT, MACHINE};
 use super::{Failure, machine, status};
+use crate::config::net::{NetSpec, Publish};
 use crate::config::{self, BackendChoice, ClockChoice, Outcome, SerialSpec, Share};
 
 /// Run a machine: a Linux kernel, a bare-metal program, a disk
@@ -32,6 +33,28 @@ pub(super) struct Args {
     /// stdio; null under --exec]
     #[arg(long, value_name = "SERIAL", value_parser = config::serial, help_heading = MACHINE)]
     pub(super) serial: Option<SerialSpec>,
+    /// A network card: user[,restrict=on][,host=on][,tftp=DIR,bootfile=PATH]
+    /// [,hostname=NAME][,mac=A][,mtu=N]; may be given up to 4 times
+    ///
+    /// user is a network of the guest's own (10.0.2.0/24), from which it reaches
+    /// whatever this machine reaches, without root. The guest is 10.0.2.15 by DHCP,
+    /// names are resolved at 10.0.2.3. The host itself is reached at 10.0.2.2, and only with
+    /// host=on. restrict=on lets nothing out but answers of published ports. tftp=DIR
+    /// serves a folder to firmware that boots over the network.
+    #[arg(long = "net", value_name = "NET", num_args = 0..=1, require_equals = false,
+          default_missing_value = "user", value_parser = config::net::net,
+          help_heading = MACHINE)]
+    pub(super) nets: Vec<NetSpec>,
+    /// Lead a port of this host into the guest: [ADDR:]HOST:GUEST[/udp]; may be given
+    /// many times
+    ///
+    /// 2222:22 makes the guest's ssh reachable at localhost, port 2222, from this host
+    /// alone; 0.0.0.0:2222:22 from everywhere.
+    #[arg(long, value_name = "PORTS", value_parser = config::net::publish, help_heading = MACHINE)]
+    pub(super) publish: Vec<Publish>,
+    /// Write what the (first) network card sends and receives to FILE, for Wireshark
+    #[arg(long, value_name = "FILE", help_heading = MACHINE)]
+    pub(super) pcap: Option<PathBuf>,
     /// Give the guest a folder: HOSTDIR:TAG, or HOSTDIR:TAG:ro to read only; may be
     /// given several times
     ///
@@ -81,6 +104,9 @@ impl Args {
         Self {
             guest,
             serial: None,
+            nets: Vec::new(),
+            publish: Vec::new(),
+            pcap: None,
             shares: Vec::new(),
             dump_dtb: None,
             backend: BackendChoice::default(),

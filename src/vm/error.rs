@@ -17,6 +17,17 @@ pub enum VmError {
     /// A disk cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// A network card cannot be plugged in.
+    #[error("--net: {0}")]
+    Net(#[from] isoform_net::user::NetError),
+    /// Frames cannot be captured.
+    #[error("--pcap: cannot write {}", .path.display())]
+    Pcap {
+        /// Where to.
+        path: PathBuf,
+        /// What the host said.
+        source: std::io::Error,
+    },
     /// A folder cannot be shared.
     #[error("--share: {0}")]
     Share(#[from] isoform_share::ShareError),
@@ -34,7 +45,7 @@ pub enum VmError {
     Board(#[from] BoardError),
     /// No slot is left for a device that the run needs.
     #[error(
-        "all {VIRTIO_SLOTS} virtio-mmio slots are taken, and {0} needs one; use fewer --drive and --share"
+        "all {VIRTIO_SLOTS} virtio-mmio slots are taken, and {0} needs one; use fewer --drive, --net and --share"
     )]
     NoSlot(&'static str),
     /// The device tree cannot be made or written.

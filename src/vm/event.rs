@@ -43,6 +43,11 @@ pub(super) enum Event {
         /// What came of it.
         answer: Answer,
     },
+    /// A network has frames for the card in a slot, or room for its.
+    Net {
+        /// The virtio-mmio slot.
+        slot: usize,
+    },
     /// A file server has answered a request.
     Share {
         /// The virtio-mmio slot.

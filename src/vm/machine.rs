@@ -8,6 +8,7 @@ use super::event::{End, Event};
 use super::form;
 use super::hart::{Next, Runner};
 use super::insn::Agenda;
+use super::network::{self, Network};
 use super::perf_map;
 use super::shared::{Bells, HartSlot, Nudge, Shared, Timers, lock};
 use super::watchdog::Watchdog;
@@ -65,6 +66,8 @@ pub(super) struct Machine {
     pub(super) translator: Option<Arc<Translator<Hart>>>,
     /// They finish their work when the machine is dropped.
     _workers: Vec<Worker>,
+    /// They end with the machine.
+    _networks: Vec<Network>,
     _shares: Vec<isoform_share::Workers>,
     _watchdog: Option<Watchdog>,
 }
@@ -127,6 +130,14 @@ impl Machine {
             }
             None => None,
         };
+        let mut networks = Vec::new();
+        // A tree that is only written down needs no network behind its cards.
+        for card in config.cards.iter().filter(|_| !dumps) {
+            let slot = free_slot(&slots).ok_or(VmError::NoSlot("--net"))?;
+            let (port, network) = Network::plug(card, slot, &sender)?;
+            networks.push(network);
+            slots.push((slot, Slot::Net(network::config(card), port)));
+        }
         if let Some(slot) = free_slot(&slots) {
             let stream = ChaCha12Rng::from_rng(&mut random);
             slots.push((slot, Slot::Rng(entropy(stream))));
@@ -181,6 +192,7 @@ impl Machine {
             random,
             translator,
             _workers: workers,
+            _networks: networks,
             _shares: servers,
             _watchdog: watchdog,
         })
@@ -421,6 +433,11 @@ impl Machine {
             Event::OutputRoom { slot, port } => {
                 if let Some((_, console)) = self.board.consoles.iter().find(|(n, _)| *n == slot) {
                     lock(console).output_room(port);
+                }
+            }
+            Event::Net { slot } => {
+                if let Some((_, card)) = self.board.cards.iter().find(|(n, _)| *n == slot) {
+                    lock(card).look();
                 }
             }
             Event::Input(bytes) => {

@@ -17,6 +17,7 @@ mod host;
 mod insn;
 pub mod lockstep;
 mod machine;
+mod network;
 mod perf_map;
 mod report;
 mod shared;

@@ -1,6 +1,7 @@
 /* Works to measure with, as one program: `bench WORD...` does the works whose names or
- * groups are the words and prints "work: GROUP NAME CHECKSUM NANOSECONDS" for each. As
- * the first process of a machine it then powers it off.
+ * groups are the words and prints "work: GROUP NAME CHECKSUM NANOSECONDS" for each. A
+ * word that is a number is the first port of the host for what follows. As the first
+ * process of a machine it then powers it off.
  *
  * Built with -DNATIVE it is an ordinary program of the host, with the portable works:
  * their checksums must be the same there. */
@@ -53,6 +54,12 @@ static const struct work works[] = {
 	WORK(rewriting, rewrite, 120000),
 	WORK(rewriting, generate, 30000),
 	WORK(harts, parallel, 2000),
+	WORK(disk, reads, 8),
+	WORK(disk, writes, 4),
+	WORK(scattered, random_reads, 20000),
+	WORK(scattered, random_writes, 20000),
+	WORK(network, sends, 1000),
+	WORK(network, receives, 1000),
 #endif
 };
 
@@ -117,10 +124,23 @@ static void print(const struct work *work, u64 sum, u64 time)
 	call3(SYS_WRITE, 1, (u64)line, (u64)(at - line));
 }
 
+/* The number that a word is; 0 where it is none. */
+static u64 number(const char *word)
+{
+	u64 value = 0;
+	for (; *word >= '0' && *word <= '9'; word++)
+		value = value * 10 + (u64)(*word - '0');
+	return *word ? 0 : value;
+}
+
 #endif
 
 static void perform(const char *word)
 {
+#ifndef NATIVE
+	if (number(word))
+		set_port(number(word));
+#endif
 	for (u64 i = 0; i < sizeof works / sizeof works[0]; i++) {
 		const struct work *work = &works[i];
 		if (!same(work->group, word) && !same(work->name, word))

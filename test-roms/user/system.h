@@ -8,7 +8,9 @@
 long system(u64 a, u64 b, u64 c, u64 d, u64 e, u64 number);
 
 enum {
-	SYS_CLOSE = 57, SYS_PIPE2 = 59, SYS_READ = 63, SYS_WRITE = 64, SYS_EXIT = 93,
+	SYS_OPENAT = 56, SYS_CLOSE = 57, SYS_PIPE2 = 59, SYS_READ = 63, SYS_WRITE = 64,
+	SYS_PREAD64 = 67, SYS_PWRITE64 = 68, SYS_FSYNC = 82, SYS_EXIT = 93,
+	SYS_SOCKET = 198, SYS_CONNECT = 203, SYS_SHUTDOWN = 210,
 	SYS_CLOCK_GETTIME = 113, SYS_KILL = 129, SYS_SIGACTION = 134, SYS_REBOOT = 142,
 	SYS_GETPID = 172, SYS_GETPPID = 173, SYS_MUNMAP = 215, SYS_CLONE = 220, SYS_EXECVE = 221,
 	SYS_MMAP = 222, SYS_MPROTECT = 226, SYS_MADVISE = 233, SYS_FLUSH_ICACHE = 259,
@@ -60,10 +62,15 @@ static inline int wait(long child)
 	return status >> 8 & 255;
 }
 
-/* os.c, selfmodify.c, parallel.c */
+/* os.c, selfmodify.c, parallel.c, io.c */
 u64 syscalls(u64 repeat), faults(u64 repeat), forks(u64 repeat), execs(u64 repeat),
 	pipes(u64 repeat), signals(u64 repeat);
 u64 rewrite(u64 repeat), generate(u64 repeat);
 u64 parallel(u64 repeat);
+u64 reads(u64 repeat), writes(u64 repeat), random_reads(u64 repeat), random_writes(u64 repeat);
+u64 sends(u64 repeat), receives(u64 repeat);
+
+/* The first of the two ports of the host that connections go to. */
+void set_port(u64 port);
 
 #endif

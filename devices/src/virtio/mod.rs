@@ -1,12 +1,13 @@
 //! Virtio devices (Virtual I/O Device specification 1.2) and what they share.
 //!
-//! * [`mmio`]: the transport, modern and legacy: registers, status, negotiation.
+//! * [`mmio`]: the transport over MMIO, modern and legacy.
+//! * [`transport`]: what transports share: status, negotiation, queue setup.
 //! * [`queue`], [`chain`]: split virtqueues and the buffers in them.
 //! * [`device`]: what a device is to its transport.
 //! * [`blk`], [`console`], [`net`], [`p9`], [`rng`]: the devices.
 //!
 //! A notification from the driver only rings the [`Doorbell`]. Whoever hears it locks
-//! the device later and calls [`mmio::VirtioMmio::process`]; so a vCPU never waits for
+//! the device later and calls [`VirtioSlot::process`]; so a vCPU never waits for
 //! device work. Buffers lie in RAM and nowhere else: a device cannot reach registers,
 //! its own included, through DMA.
 //!
@@ -25,9 +26,11 @@ pub mod rng;
 pub mod spec;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod transport;
 
 pub use device::{NeedsReset, Queues, VirtioDevice};
-pub use mmio::{EmptySlot, Interface, VirtioMmio, VirtioSlot};
+pub use mmio::{EmptySlot, VirtioMmio};
+pub use transport::{Interface, Transport, VirtioSlot};
 
 /// Where notifications from the driver go. Called with the device's lock held: it
 /// passes the message on, and must not call back.

@@ -78,8 +78,12 @@ extensions! {
     Zbs "zbs",
     /// Data-independent latency.
     Zkt "zkt",
+    /// Advanced interrupt architecture, M mode.
+    Smaia "smaia",
     /// Enhanced physical memory protection.
     Smepmp "smepmp",
+    /// Advanced interrupt architecture, S mode.
+    Ssaia "ssaia",
     /// Supervisor counter-enable covers every counter that is not zero.
     Sscounterenw "sscounterenw",
     /// Supervisor timer compare.
@@ -174,6 +178,8 @@ const NEEDS: &[(Ext, Ext)] = &[
     (Ext::Zfhmin, Ext::F),
     (Ext::Zacas, Ext::A),
     (Ext::Zawrs, Ext::A),
+    (Ext::Smaia, Ext::Ssaia),
+    (Ext::Ssaia, Ext::Smaia),
     (Ext::Sv57, Ext::Sv48),
     (Ext::Sv48, Ext::Sv39),
     (Ext::Svnapot, Ext::Sv39),
@@ -199,11 +205,15 @@ pub struct Cpu {
     pub ext: ExtSet,
 }
 
+/// What only a board with an IMSIC for each hart brings (see [`Cpu::with_imsic`]).
+const IMSIC: [Ext; 2] = [Ext::Smaia, Ext::Ssaia];
+
 impl Default for Cpu {
     /// All that this host can give: everything, and Zacas where a 16-byte
-    /// compare-and-swap needs no lock.
+    /// compare-and-swap needs no lock. What stands on devices is not among it.
     fn default() -> Self {
-        let mut ext = Ext::ALL.iter().fold(ExtSet::NONE, |set, e| set.with(*e));
+        let all = Ext::ALL.iter().filter(|e| !IMSIC.contains(e));
+        let mut ext = all.fold(ExtSet::NONE, |set, e| set.with(*e));
         if !isoform_memory::has_cas128() {
             ext = ext.without(Ext::Zacas);
         }
@@ -227,7 +237,11 @@ impl Cpu {
                 cpu.ext.without(ext)
             };
             if on && !default.ext.has(ext) {
-                let reason = "this host has no lock-free 16-byte compare-and-swap".to_string();
+                let reason = match ext {
+                    Ext::Zacas => "this host has no lock-free 16-byte compare-and-swap",
+                    _ => "it comes with the board: --machine virt,aia=aplic-imsic",
+                }
+                .to_string();
                 return Err(CpuError::Dependency {
                     ext: ext.name(),
                     state: "on",
@@ -251,6 +265,12 @@ impl Cpu {
             cpu.ext = cpu.ext.without(*ext);
         }
         Ok(cpu)
+    }
+
+    /// The CPU in a machine whose harts have an IMSIC each.
+    pub fn with_imsic(self) -> Self {
+        let ext = IMSIC.into_iter().fold(self.ext, ExtSet::with);
+        Self { ext }
     }
 
     /// The `riscv,isa` string: single letters, then the rest by underscores. Names

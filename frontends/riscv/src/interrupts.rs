@@ -2,6 +2,7 @@
 
 use crate::csr::{envcfg, mip, mstatus};
 use crate::hart::Hart;
+use crate::imsic::Level;
 use crate::lines::{SEIP_SOFTWARE, irq};
 use crate::state::Priv;
 use crate::trap::Trap;
@@ -29,6 +30,31 @@ impl Hart {
         } else {
             lines
         }
+    }
+
+    /// The bits of `mip` that are software's alone, as `mvip` shows them (AIA 5.3).
+    pub(crate) fn software_mip(&self) -> u64 {
+        let raw = self.lines.pending();
+        let external = if raw & SEIP_SOFTWARE != 0 {
+            mip::SEIP
+        } else {
+            0
+        };
+        let timer = if self.has_stimecmp() { 0 } else { mip::STIP };
+        raw & (mip::SSIP | timer) | external
+    }
+
+    /// `mtopi` and `stopi`: of the interrupts that trap to a level and are pending and
+    /// enabled the one that counts most, as number and priority (AIA 5.2.2, 5.4.2).
+    /// Priorities cannot be configured, so that is always 1.
+    pub(crate) fn top_interrupt(&self, level: Level) -> u64 {
+        let traps = match level {
+            Level::Machine => !self.state.mideleg,
+            Level::Supervisor => self.state.mideleg,
+        };
+        let ready = self.mip() & self.state.mie & traps;
+        let top = PRIORITY.into_iter().find(|n| ready >> n & 1 != 0);
+        top.map_or(0, |number| u64::from(number) << 16 | 1)
     }
 
     /// Changes pending bits that software may: of SEIP its own copy.

@@ -29,6 +29,7 @@ pub mod generate;
 mod guest;
 mod hart;
 mod helpers;
+mod imsic;
 mod interrupts;
 mod intrinsics;
 mod lines;
@@ -47,6 +48,7 @@ pub mod trap;
 
 pub use ext::{Cpu, CpuError, Ext, ExtSet};
 pub use hart::{Hart, Mode, Wiring};
+pub use imsic::{FileSink, InterruptFile, Level, MAX_IDENTITY};
 pub use lines::{Lines, NS_PER_TICK, SEIP_SOFTWARE, Timebase, TimerService, irq};
 pub use saved::SavedHart;
 pub use state::{PMP_ENTRIES, Priv, Reservation, State};

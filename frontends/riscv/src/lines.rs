@@ -1,5 +1,6 @@
 //! What other threads change of a hart: its pending interrupts and its attention.
 
+use crate::imsic::Files;
 use isoform_core::{Attention, Clock, IrqSink, Requests};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,8 @@ pub const SEIP_SOFTWARE: u64 = 1 << 32;
 pub struct Lines {
     pending: AtomicU64,
     attention: Arc<Attention>,
+    /// Where messages arrive, if the hart has an IMSIC.
+    files: Option<Files>,
 }
 
 impl Lines {
@@ -38,7 +41,20 @@ impl Lines {
         Self {
             pending: AtomicU64::new(0),
             attention,
+            files: None,
         }
+    }
+
+    /// No interrupt pending, and an IMSIC with a file for M mode and one for S mode.
+    pub fn with_imsic(attention: Arc<Attention>) -> Self {
+        Self {
+            files: Some(Files::default()),
+            ..Self::new(attention)
+        }
+    }
+
+    pub(crate) fn files(&self) -> Option<&Files> {
+        self.files.as_ref()
     }
 
     /// The raw word: `mip` bits and [`SEIP_SOFTWARE`].

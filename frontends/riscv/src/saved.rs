@@ -1,8 +1,9 @@
 //! A hart's saved state.
 
 use crate::csr::{legal, mip};
-use crate::ext::ExtSet;
+use crate::ext::{Ext, ExtSet};
 use crate::hart::Hart;
+use crate::imsic::InterruptFile;
 use crate::lines::SEIP_SOFTWARE;
 use crate::pmp;
 use crate::state::{Priv, State};
@@ -20,12 +21,14 @@ pub struct SavedHart {
     pub state: State,
     /// The raw word of pending interrupts.
     pub pending: u64,
+    /// The interrupt files of M and S mode, where the hart has an IMSIC.
+    pub files: Option<[InterruptFile; 2]>,
 }
 
 impl Saved for Hart {
     type State = SavedHart;
     const NAME: &'static str = "hart";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
 
     fn state(&self) -> SavedHart {
         // All fields by name: one added later must be decided on here.
@@ -62,6 +65,7 @@ impl Saved for Hart {
             extensions: names(cpu.ext),
             state: state.clone(),
             pending: lines.pending(),
+            files: lines.save_files(),
         }
     }
 
@@ -71,6 +75,7 @@ impl Saved for Hart {
             extensions,
             state,
             pending,
+            files,
         } = saved;
         let mismatch = |reason| RestoreError::Mismatch {
             name: Self::NAME,
@@ -86,6 +91,9 @@ impl Saved for Hart {
             let reason = format!("its CPU has the extensions {}", extensions.join(", "));
             return Err(mismatch(reason));
         }
+        if files.is_some() != self.lines.has_files() {
+            return Err(mismatch("one of the two has an IMSIC".to_owned()));
+        }
         // Far beyond what can be executed, and room to count on.
         if state.icount > u64::MAX / 2 {
             let reason = format!("{} instructions executed", state.icount);
@@ -97,6 +105,9 @@ impl Saved for Hart {
         self.state = sanitise(state, self.cpu.ext, self.firmware);
         let raw = mip::ALL | SEIP_SOFTWARE;
         self.lines.change(pending & raw, !pending & raw);
+        if let Some(files) = files {
+            self.lines.restore_files(files);
+        }
         (self.unit_end, self.exit) = (false, None);
         self.unsettled.clear();
         self.refresh();
@@ -135,6 +146,10 @@ fn sanitise(mut s: State, ext: ExtSet, firmware: bool) -> State {
     s.senvcfg = legal::senvcfg(ext, 0, s.senvcfg);
     s.mseccfg = legal::mseccfg(ext, 0, s.mseccfg, false);
     s.satp = legal::satp(ext, 0, s.satp);
+    (s.miselect, s.siselect) = match ext.has(Ext::Smaia) {
+        true => (legal::iselect(s.miselect), legal::iselect(s.siselect)),
+        false => (0, 0),
+    };
     pmp::sanitise(&mut s);
     let reserved = &mut s.reservation;
     if !matches!(reserved.size, 4 | 8) || !reserved.addr.is_multiple_of(reserved.size.into()) {

@@ -41,6 +41,7 @@ impl Hart {
         self.state = state;
         // Lines that devices hold stay as they are.
         self.lines.change(0, mip::SSIP | mip::STIP | SEIP_SOFTWARE);
+        self.lines.restore_files(Default::default());
         self.timers.arm(self.id, None);
         (self.unit_end, self.exit) = (false, None);
         self.settle_code();

@@ -98,6 +98,9 @@ pub struct State {
     pub mcycle_offset: u64,
     /// `minstret` is `icount` plus this, while not inhibited; else this alone.
     pub minstret_offset: u64,
+
+    pub miselect: u64,
+    pub siselect: u64,
 }
 
 impl State {
@@ -139,6 +142,8 @@ impl State {
             satp: 0,
             mcycle_offset: 0,
             minstret_offset: 0,
+            miselect: 0,
+            siselect: 0,
         }
     }
 }

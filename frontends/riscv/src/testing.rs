@@ -6,7 +6,7 @@ use crate::hart::{Hart, Wiring};
 use crate::lines::{Lines, NS_PER_TICK, Timebase, TimerService};
 use crate::mmu::pte;
 use crate::state::Priv;
-use isoform_core::{Attention, BusFault, Clock, Device, Requests, RestoreError, Size};
+use isoform_core::{BusFault, Clock, Device, Requests, RestoreError, Size};
 use isoform_memory::{Bus, PAGE, Ram, WriteEpoch};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -81,11 +81,21 @@ impl Rig {
     /// A CPU with extensions switched off, and perhaps the built-in firmware.
     pub(crate) fn with(off: &[&str], firmware: bool) -> Self {
         let cpu = Cpu::with(off.iter().map(|e| (*e, false))).expect("known extensions");
+        Self::of(cpu, Lines::new(Arc::default()), firmware)
+    }
+
+    /// A hart with an IMSIC.
+    pub(crate) fn with_imsic() -> Self {
+        let lines = Lines::with_imsic(Arc::default());
+        Self::of(Cpu::default().with_imsic(), lines, false)
+    }
+
+    fn of(cpu: Cpu, lines: Lines, firmware: bool) -> Self {
         let ram = Arc::new(Ram::new(BASE, SIZE).expect("a little RAM"));
         let mut bus = Bus::new(ram);
         bus.map("refuses", IO, PAGE, Arc::new(Mutex::new(Refuses)))
             .expect("nothing else is there");
-        let lines = Arc::new(Lines::new(Arc::new(Attention::new())));
+        let lines = Arc::new(lines);
         let (clock, timers) = (
             Arc::new(StillClock::default()),
             Arc::new(LastDeadline::default()),

@@ -46,6 +46,8 @@ pub(super) fn named(state: &State) -> Vec<(String, u64)> {
         satp,
         mcycle_offset,
         minstret_offset,
+        miselect,
+        siselect,
     } = state;
     let mut all: Vec<(String, u64)> = vec![("pc".into(), *pc)];
     let numbered = |names: &[&str; 32], values: &[u64; 32]| -> Vec<(String, u64)> {
@@ -85,6 +87,8 @@ pub(super) fn named(state: &State) -> Vec<(String, u64)> {
         ("reservation value", *value),
         ("mcycle offset", *mcycle_offset),
         ("minstret offset", *minstret_offset),
+        ("miselect", *miselect),
+        ("siselect", *siselect),
         ("instructions", *icount),
     ];
     all.extend(others.map(|(name, value)| (name.to_owned(), value)));

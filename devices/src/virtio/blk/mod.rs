@@ -23,7 +23,7 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, Queues, VirtioDevice, VirtioMmio};
+use super::{NeedsReset, Queues, Transport, VirtioDevice, VirtioSlot};
 use spec::{Features, HEADER_BYTES, ID_BYTES, RequestStatus, SECTOR, kind};
 
 pub use saved::{BlkState, RequestState};
@@ -73,7 +73,7 @@ pub struct BlockRequest {
 pub struct IoError;
 
 /// Passes requests on. Called with the device's lock held: it must not block or call
-/// back. Each request is answered by one call of [`VirtioMmio::complete`], later. That
+/// back. Each request is answered by one call of [`BlkSlot::complete`], later. That
 /// goes for requests that the device has forgotten by then (it was reset), too: the
 /// answer is ignored, but until it comes the request takes up room.
 pub trait BlockPort: Send {
@@ -353,10 +353,15 @@ fn finish(
     queues.push(QUEUE, chain.head, len as u32)
 }
 
-impl VirtioMmio<Blk> {
+/// What the run loop needs of a disk, whatever its transport.
+pub trait BlkSlot: VirtioSlot {
     /// The answer to request `id`: the bytes read, or nothing for a write and a flush.
     /// A read of another length than asked counts as failed.
-    pub fn complete(&mut self, id: u64, result: Result<Vec<u8>, IoError>) {
+    fn complete(&mut self, id: u64, result: Result<Vec<u8>, IoError>);
+}
+
+impl<T: Transport<Inner = Blk>> BlkSlot for T {
+    fn complete(&mut self, id: u64, result: Result<Vec<u8>, IoError>) {
         self.with(|device, queues| device.complete(queues, id, result));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What a port's sink does not take stays in the guest's buffer until the run loop
 //! says that there is room, by processing the port's transmit queue again. Input that
-//! finds no buffer stays with the caller of [`VirtioMmio::receive`], as does input for
+//! finds no buffer stays with the caller of [`ConsoleSlot::receive`], as does input for
 //! a port that nobody in the guest has opened.
 
 mod control;
@@ -17,7 +17,7 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, Queues, VirtioDevice, VirtioMmio};
+use super::{NeedsReset, Queues, Transport, VirtioDevice, VirtioSlot};
 use crate::CharSink;
 use control::Message;
 use spec::{CONTROL_RX, CONTROL_TX, Features, rx_queue, tx_queue};
@@ -243,28 +243,39 @@ impl Port {
     }
 }
 
-impl VirtioMmio<Console> {
+/// What the run loop needs of a console, whatever its transport.
+pub trait ConsoleSlot: VirtioSlot {
     /// Input for a port; how much of it was taken. The rest stays with the caller, who
     /// hears of room by [`CharSink::input_room`].
-    pub fn receive(&mut self, port: u16, bytes: &[u8]) -> usize {
+    fn receive(&mut self, port: u16, bytes: &[u8]) -> usize;
+
+    /// The port's sink has room again: sends what waits.
+    fn output_room(&mut self, port: u16);
+
+    /// Opens or closes the host's end of a port: closed, a reader in the guest sees
+    /// the end of the stream once it has read everything.
+    fn set_host_open(&mut self, port: u16, open: bool);
+
+    /// The terminal has another size, in characters. Linux asks for it where the
+    /// console is the only port.
+    fn resize(&mut self, cols: u16, rows: u16);
+}
+
+impl<T: Transport<Inner = Console>> ConsoleSlot for T {
+    fn receive(&mut self, port: u16, bytes: &[u8]) -> usize {
         self.with(|device, queues| device.receive(port, bytes, queues))
             .unwrap_or(0)
     }
 
-    /// The port's sink has room again: sends what waits.
-    pub fn output_room(&mut self, port: u16) {
+    fn output_room(&mut self, port: u16) {
         self.with(|device, queues| device.transmit(port, queues));
     }
 
-    /// Opens or closes the host's end of a port: closed, a reader in the guest sees
-    /// the end of the stream once it has read everything.
-    pub fn set_host_open(&mut self, port: u16, open: bool) {
+    fn set_host_open(&mut self, port: u16, open: bool) {
         self.with(|device, queues| device.set_host_open(port, open, queues));
     }
 
-    /// The terminal has another size, in characters. Linux asks for it where the
-    /// console is the only port.
-    pub fn resize(&mut self, cols: u16, rows: u16) {
+    fn resize(&mut self, cols: u16, rows: u16) {
         let changed = self.with(|device, _| {
             let old = (device.cols, device.rows);
             (device.cols, device.rows) = (cols, rows);

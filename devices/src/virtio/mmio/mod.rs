@@ -15,49 +15,20 @@ use std::sync::Arc;
 use isoform_core::{BusFault, Device, IrqLine, RestoreError, Saved, Size};
 use isoform_memory::Ram;
 
-use super::queue::VirtQueue;
-use super::spec::{Features, Status};
-use super::{Doorbell, NeedsReset, Queues, VirtioDevice};
+use super::transport::{Cause, Core, Interface, Transport};
+use super::{Doorbell, VirtioDevice};
 use spec::Interrupt;
 
 pub use saved::{LegacyState, MmioState};
 
-/// Which interface a slot shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interface {
-    /// Version 2 (4.2.2).
-    Modern,
-    /// Version 1 (4.2.4).
-    Legacy,
-}
-
-/// What the run loop needs of a device in a slot, whatever its kind.
-pub trait VirtioSlot: Device {
-    /// Works on `queue`, as the doorbell asked. A queue that does not exist, or has
-    /// nothing to do, is no error.
-    fn process(&mut self, queue: u16);
-}
-
 /// A device behind the registers of a slot.
 pub struct VirtioMmio<D: VirtioDevice> {
-    // --- fixed configuration
-    interface: Interface,
-
     // --- connections
-    ram: Arc<Ram>,
     irq: IrqLine,
-    doorbell: Arc<dyn Doorbell>,
 
     // --- guest-visible state
-    device: D,
-    status: Status,
-    driver_features: u64,
-    device_features_sel: u32,
-    driver_features_sel: u32,
-    queue_sel: u32,
+    core: Core<D>,
     interrupt: Interrupt,
-    config_generation: u32,
-    queues: Vec<VirtQueue>,
     legacy: Legacy,
 }
 
@@ -99,132 +70,45 @@ impl<D: VirtioDevice> VirtioMmio<D> {
         irq: IrqLine,
         doorbell: Arc<dyn Doorbell>,
     ) -> Self {
-        let sizes = device.queue_sizes();
+        let core = Core::new(interface, device, ram, doorbell);
         Self {
-            interface,
-            ram,
             irq,
-            doorbell,
-            device,
-            status: Status::empty(),
-            driver_features: 0,
-            device_features_sel: 0,
-            driver_features_sel: 0,
-            queue_sel: 0,
             interrupt: Interrupt::empty(),
-            config_generation: 0,
-            legacy: Legacy::new(sizes.len()),
-            queues: sizes.into_iter().map(VirtQueue::new).collect(),
+            legacy: Legacy::new(core.queue_count()),
+            core,
         }
     }
 
     /// The device itself.
     pub fn device(&self) -> &D {
-        &self.device
-    }
-
-    /// Lets the device work on its queues, then tells the driver what came of it.
-    /// `None`: the driver broke the rules, and the device needs a reset.
-    pub(super) fn with<R>(
-        &mut self,
-        work: impl FnOnce(&mut D, &mut Queues<'_>) -> Result<R, NeedsReset>,
-    ) -> Option<R> {
-        let live = self.is_live();
-        let event_idx = self.driver_features & Features::EVENT_IDX.bits() != 0;
-        for queue in &mut self.queues {
-            queue.set_event_idx(event_idx);
-        }
-        let mut queues = Queues::new(&self.ram, &mut self.queues, self.driver_features, live);
-        let result = work(&mut self.device, &mut queues);
-        for queue in queues.take_again() {
-            self.doorbell.ring(queue);
-        }
-        let result = result.and_then(|r| {
-            for queue in &mut self.queues {
-                if queue.take_interrupt(&self.ram)? {
-                    self.interrupt |= Interrupt::USED;
-                }
-            }
-            Ok(r)
-        });
-        if result.is_err() {
-            self.need_reset();
-        }
-        self.sync();
-        result.ok()
-    }
-
-    /// The configuration space changed (4.2.2.1).
-    pub(super) fn config_changed(&mut self) {
-        self.config_generation = self.config_generation.wrapping_add(1);
-        if self.is_live() {
-            self.interrupt |= Interrupt::CONFIG;
-        }
-        self.sync();
-    }
-
-    /// Whether the device may touch its queues. A legacy driver may use them before
-    /// it says that it is ready (3.1.2).
-    fn is_live(&self) -> bool {
-        let ready = match self.interface {
-            Interface::Modern => self.status.contains(Status::DRIVER_OK),
-            Interface::Legacy => !self.status.is_empty(),
-        };
-        ready && !self.status.contains(Status::DEVICE_NEEDS_RESET)
-    }
-
-    /// Has every queue in use looked at.
-    fn ring_all(&self) {
-        for (number, queue) in self.queues.iter().enumerate() {
-            if queue.is_ready() {
-                self.doorbell.ring(number as u16);
-            }
-        }
-    }
-
-    fn need_reset(&mut self) {
-        // The driver is told by a configuration change, if it listens yet (2.1.2).
-        if self.status.contains(Status::DRIVER_OK) {
-            self.interrupt |= Interrupt::CONFIG;
-        }
-        self.status |= Status::DEVICE_NEEDS_RESET;
-    }
-
-    /// The feature bits offered.
-    fn offered(&self) -> u64 {
-        let common = Features::INDIRECT_DESC | Features::EVENT_IDX;
-        let by_interface = match self.interface {
-            Interface::Modern => Features::VERSION_1,
-            Interface::Legacy => Features::ANY_LAYOUT,
-        };
-        self.device.features() | (common | by_interface).bits()
+        self.core.device()
     }
 
     /// Reset by the driver, or by the machine.
     fn reset_all(&mut self) {
-        self.device.reset();
-        for queue in &mut self.queues {
-            *queue = VirtQueue::new(queue.max_size());
-        }
-        self.legacy = Legacy::new(self.queues.len());
-        self.status = Status::empty();
-        self.driver_features = 0;
-        self.device_features_sel = 0;
-        self.driver_features_sel = 0;
-        self.queue_sel = 0;
+        self.core.reset();
+        self.legacy = Legacy::new(self.core.queue_count());
         self.interrupt = Interrupt::empty();
         self.sync();
     }
-
-    /// Computes the interrupt line from state.
-    fn sync(&self) {
-        self.irq.set(!self.interrupt.is_empty());
-    }
 }
 
-impl<D: VirtioDevice> VirtioSlot for VirtioMmio<D> {
-    fn process(&mut self, queue: u16) {
-        self.with(|device, queues| device.process(queues, queue));
+impl<D: VirtioDevice> Transport for VirtioMmio<D> {
+    type Inner = D;
+
+    fn core(&mut self) -> &mut Core<D> {
+        &mut self.core
+    }
+
+    /// Computes the interrupt line from state.
+    fn sync(&mut self) {
+        while let Some(cause) = self.core.next_cause() {
+            self.interrupt |= match cause {
+                Cause::Queue(_) => Interrupt::USED,
+                Cause::Config => Interrupt::CONFIG,
+            };
+        }
+        self.irq.set(!self.interrupt.is_empty());
     }
 }
 
@@ -237,7 +121,7 @@ impl<D: VirtioDevice> Device for VirtioMmio<D> {
     /// Other reads of registers give zero.
     fn read(&mut self, offset: u64, size: Size) -> Result<u64, BusFault> {
         Ok(match offset.checked_sub(spec::CONFIG) {
-            Some(at) => self.read_config(at, size),
+            Some(at) => size.truncate(self.core.read_config(at)),
             None if size == Size::B4 => u64::from(self.read_register(offset)),
             None => 0,
         })
@@ -248,7 +132,7 @@ impl<D: VirtioDevice> Device for VirtioMmio<D> {
             Some(at) => {
                 let bytes = value.to_le_bytes();
                 let (written, _) = bytes.split_at(size.bytes() as usize);
-                self.device.write_config(at, written);
+                self.core.write_config(at, written);
             }
             None if size == Size::B4 => self.write_register(offset, value as u32),
             None => {}

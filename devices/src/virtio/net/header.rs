@@ -1,6 +1,7 @@
 //! `struct virtio_net_hdr`, the header before each frame (Virtio 1.2, 5.1.6), and what
 //! a sent frame still lacks.
 
+use super::Offloads;
 use super::spec::{
     Features, GSO_ECN, GSO_NONE, GSO_TCPV4, HEADER_BYTES, HeaderFlags, LEGACY_HEADER_BYTES,
 };
@@ -13,6 +14,14 @@ pub(super) fn bytes(queues: &Queues<'_>) -> usize {
         HEADER_BYTES
     } else {
         LEGACY_HEADER_BYTES
+    }
+}
+
+/// What was negotiated about checksums.
+pub(super) fn offloads(queues: &Queues<'_>) -> Offloads {
+    Offloads {
+        sent: queues.has(Features::CSUM.bits()),
+        received: queues.has(Features::GUEST_CSUM.bits()),
     }
 }
 

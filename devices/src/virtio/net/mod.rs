@@ -2,7 +2,7 @@
 //! to and come from lies behind a [`NetPort`].
 //!
 //! A frame that the port refuses waits, and the driver's queue with it, until the run
-//! loop says by [`VirtioMmio::look`] that there is room; so no frame is lost, and a
+//! loop says by [`NetSlot::look`] that there is room; so no frame is lost, and a
 //! guest that sends faster than the other side takes is slowed down. Frames for which
 //! the driver has no buffer stay with the port.
 //!
@@ -22,7 +22,7 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, Queues, VirtioDevice, VirtioMmio};
+use super::{NeedsReset, Queues, Transport, VirtioDevice, VirtioSlot};
 use filter::Filter;
 use spec::{CONTROL, Features, LINK_UP, RX, TX, command};
 
@@ -39,17 +39,32 @@ pub const FRAME_MAX: usize = ETHERNET_HEADER + 4 + 65535;
 /// Bytes of a command at most; longer ones are refused.
 const COMMAND_MAX: u64 = 8192;
 
+/// Which checksums of TCP and UDP the driver and this device agreed not to need on a
+/// local link: none, until they have agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// Sent frames may have partial ones (CSUM).
+    pub sent: bool,
+    /// The driver looks at none of what it receives (GUEST_CSUM).
+    pub received: bool,
+}
+
 /// The other end of the wire. Called with the device's lock held: it must not block or
 /// call back.
 pub trait NetPort: Send {
     /// Sends a frame of 14 to [`FRAME_MAX`] bytes, without its check sequence. Gives it
-    /// back where there is no room; then [`VirtioMmio::look`] is to be called when there
+    /// back where there is no room; then [`NetSlot::look`] is to be called when there
     /// is.
     fn send(&mut self, frame: Vec<u8>) -> Result<(), Vec<u8>>;
 
-    /// The next frame for the guest. Where none came, [`VirtioMmio::look`] is to be called
+    /// The next frame for the guest. Where none came, [`NetSlot::look`] is to be called
     /// when one does.
     fn receive(&mut self) -> Option<Vec<u8>>;
+
+    /// What holds for frames from now on. Called where that changes.
+    fn agree(&mut self, offloads: Offloads) {
+        let _ = offloads;
+    }
 }
 
 /// What the guest is told about the card, and what the device may leave undone.
@@ -60,7 +75,7 @@ pub struct NetConfig {
     /// Longest payload of a frame in bytes, if the guest is told of one.
     pub mtu: Option<u16>,
     /// The other end of the wire is this host itself: it takes frames of any length up
-    /// to [`FRAME_MAX`], does not look at checksums, and sends correct ones.
+    /// to [`FRAME_MAX`], and needs no checksums where it is told so ([`NetPort::agree`]).
     pub local: bool,
 }
 
@@ -71,6 +86,8 @@ pub struct Net {
 
     // --- connections
     port: Box<dyn NetPort>,
+    /// What the port was told of.
+    offloads: Offloads,
     /// A frame that the port had no room for.
     refused: Option<Vec<u8>>,
     /// A frame that no buffers were there for.
@@ -88,6 +105,7 @@ impl Net {
         Self {
             config,
             port,
+            offloads: Offloads::default(),
             refused: None,
             arrived: None,
             filter: Filter::new(config.mac),
@@ -95,8 +113,17 @@ impl Net {
         }
     }
 
+    /// Tells the port of what was negotiated, which a reset undoes.
+    fn agree(&mut self, offloads: Offloads) {
+        if self.config.local && self.offloads != offloads {
+            self.offloads = offloads;
+            self.port.agree(offloads);
+        }
+    }
+
     /// Sends what the driver offers, as far as the port takes it.
     fn transmit(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
+        self.agree(header::offloads(queues));
         loop {
             if let Some(frame) = self.refused.take()
                 && let Err(frame) = self.port.send(frame)
@@ -140,6 +167,7 @@ impl Net {
         if !queues.is_live() {
             return Ok(());
         }
+        self.agree(header::offloads(queues));
         while let Some(frame) = self.arrived.take().or_else(|| self.port.receive()) {
             let to = frame.first_chunk().copied().unwrap_or_default();
             if self.filter.takes(&to) && !self.deliver(&frame, queues)? {
@@ -175,8 +203,7 @@ impl Net {
             // The driver's only buffer is too small: the frame is lost (5.1.6.3.1).
             return Ok(true);
         }
-        let valid = self.config.local && queues.has(Features::GUEST_CSUM.bits());
-        let start = header::received(valid, used as u16);
+        let start = header::received(self.offloads.received, used as u16);
         let (start, _) = start.split_at(header);
         self.fill(used, &[start, frame].concat(), queues)?;
         Ok(true)
@@ -226,9 +253,14 @@ impl Net {
     }
 }
 
-impl VirtioMmio<Net> {
+/// What the run loop needs of a card, whatever its transport.
+pub trait NetSlot: VirtioSlot {
     /// The port has frames, or room for them.
-    pub fn look(&mut self) {
+    fn look(&mut self);
+}
+
+impl<T: Transport<Inner = Net>> NetSlot for T {
+    fn look(&mut self) {
         self.with(|device, queues| {
             device.transmit(queues)?;
             device.receive(queues)
@@ -300,6 +332,7 @@ impl VirtioDevice for Net {
 
     fn reset(&mut self) {
         self.buffers.clear();
+        self.agree(Offloads::default());
         self.filter = Filter::new(self.config.mac);
     }
 

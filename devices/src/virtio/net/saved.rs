@@ -22,6 +22,7 @@ impl Net {
         let Self {
             config: _,
             port: _,
+            offloads: _,
             // Frames on their way are lost, as on any wire.
             refused: _,
             arrived: _,

@@ -22,7 +22,7 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, Queues, VirtioDevice, VirtioMmio};
+use super::{NeedsReset, Queues, Transport, VirtioDevice, VirtioSlot};
 use spec::{ERROR_BYTES, Features, HEADER_BYTES, RLERROR, TAG_MAX, errno};
 
 pub use saved::P9State;
@@ -50,7 +50,7 @@ pub struct P9Request {
 }
 
 /// Passes requests on. Called with the device's lock held: it must not block or call
-/// back. Each request is answered by one call of [`VirtioMmio::complete`], later. That
+/// back. Each request is answered by one call of [`P9Slot::complete`], later. That
 /// goes for requests that the device has forgotten by then (it was reset), too: the
 /// answer is ignored, but until it comes the request takes up room.
 pub trait P9Port: Send {
@@ -189,10 +189,15 @@ fn fail(queues: &mut Queues<'_>, chain: &Chain, errno: u32) -> Result<(), NeedsR
     queues.push(QUEUE, chain.head, ERROR_BYTES as u32)
 }
 
-impl VirtioMmio<P9> {
+/// What the run loop needs of a shared folder, whatever its transport.
+pub trait P9Slot: VirtioSlot {
     /// The answer to request `id`: a message. One that is longer than there is room
     /// becomes an error.
-    pub fn complete(&mut self, id: u64, answer: &[u8]) {
+    fn complete(&mut self, id: u64, answer: &[u8]);
+}
+
+impl<T: Transport<Inner = P9>> P9Slot for T {
+    fn complete(&mut self, id: u64, answer: &[u8]) {
         self.with(|device, queues| device.complete(queues, id, answer));
     }
 }

@@ -113,3 +113,8 @@ pub(crate) fn satp(ext: ExtSet, old: u64, new: u64) -> u64 {
         _ => old,
     }
 }
+
+/// `miselect`, `siselect`: eight bits, as far as anything stands behind them (AIA 2.1).
+pub(crate) fn iselect(new: u64) -> u64 {
+    new & 0xff
+}

@@ -16,6 +16,7 @@ mod tests;
 pub use fields::{counters, envcfg, fcsr, medeleg, mip, mseccfg, mstatus, satp};
 
 use crate::hart::Hart;
+use crate::imsic;
 use crate::state::Priv;
 use crate::trap::Trap;
 use table::{Csr, Guard, Write};
@@ -122,7 +123,8 @@ impl Hart {
             .accessible(number, write.is_some())
             .ok_or(Trap::ILLEGAL)?;
         let index = usize::from(number - csr.first);
-        let reads = read || write.is_some_and(|w| w.op != CsrOp::Swap);
+        let claims = matches!(csr.write, Write::Claim(_));
+        let reads = read || write.is_some_and(|w| w.op != CsrOp::Swap || claims);
         let old = if reads { (csr.read)(self, index) } else { 0 };
         if let Some(write) = write {
             match csr.write {
@@ -135,6 +137,10 @@ impl Hart {
                 Write::Bits(change) => {
                     let (ones, zeros) = write.bits();
                     change(self, ones, zeros);
+                    self.sync_mode();
+                }
+                Write::Claim(claim) => {
+                    claim(self, old);
                     self.sync_mode();
                 }
             }
@@ -171,6 +177,10 @@ impl Hart {
                 mode == Priv::M
                     || state.menvcfg & envcfg::STCE != 0 && state.mcounteren & counters::TM != 0
             }
+            Guard::Iselect => imsic::is_selectable(match number >> 8 & 3 {
+                1 => state.siselect,
+                _ => state.miselect,
+            }),
         }
     }
 

@@ -5,6 +5,7 @@ use super::fields::{counters, envcfg, fcsr, mip, mstatus};
 use super::legal;
 use crate::ext::Ext;
 use crate::hart::Hart;
+use crate::imsic::Level;
 use crate::pmp;
 
 /// What enables a register beyond its number.
@@ -20,6 +21,8 @@ pub(super) enum Guard {
     Satp,
     /// `menvcfg.STCE` and `mcounteren.TM`.
     Stimecmp,
+    /// `miselect` or `siselect`, by the number.
+    Iselect,
 }
 
 /// What a write does. The index is the register's among those of its line.
@@ -34,6 +37,8 @@ pub(super) enum Write {
     /// As [`Write::System`], for registers that others change as well: the bits that
     /// become one, and those that become zero.
     Bits(fn(&mut Hart, u64, u64)),
+    /// As [`Write::System`], where what was read counts and not what is written.
+    Claim(fn(&mut Hart, u64)),
 }
 
 /// A register, or a run of registers of one kind.
@@ -75,7 +80,7 @@ const MHPMEVENT: [&str; 29] = numbered!("mhpmevent":
     3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
 const PMPADDR: [&str; 16] = numbered!("pmpaddr": 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 
-use Write::{Bits, Ignored, Plain, System};
+use Write::{Bits, Claim, Ignored, Plain, System};
 
 /// Every register, by ascending number within a group.
 #[rustfmt::skip]
@@ -103,6 +108,10 @@ pub(super) static TABLE: &[Csr] = &[
     csr!(0x143 "stval", None, None, |h, _| h.state.stval, Plain(|h, _, v| h.state.stval = v)),
     csr!(0x144 "sip", None, None, |h, _| h.mip() & h.state.mideleg, Bits(change_sip)),
     csr!(0x14d "stimecmp", Some(Ext::Sstc), Stimecmp, |h, _| h.state.stimecmp, System(|h, _, v| h.set_stimecmp(v))),
+    csr!(0x150 "siselect", Some(Ext::Ssaia), None, |h, _| h.state.siselect, Plain(|h, _, v| h.state.siselect = legal::iselect(v))),
+    csr!(0x151 "sireg", Some(Ext::Ssaia), Iselect, |h, _| h.lines.read_file(Level::Supervisor, h.state.siselect), Bits(change_sireg)),
+    csr!(0x15c "stopei", Some(Ext::Ssaia), None, |h, _| h.lines.top_external(Level::Supervisor), Claim(|h, top| h.lines.claim_external(Level::Supervisor, top))),
+    csr!(0xdb0 "stopi", Some(Ext::Ssaia), None, |h, _| h.top_interrupt(Level::Supervisor), Ignored),
     csr!(0x180 "satp", None, Satp, |h, _| h.state.satp, System(set_satp)),
 
     // Machine information
@@ -126,6 +135,14 @@ pub(super) static TABLE: &[Csr] = &[
     csr!(0x342 "mcause", None, None, |h, _| h.state.mcause, Plain(|h, _, v| h.state.mcause = v)),
     csr!(0x343 "mtval", None, None, |h, _| h.state.mtval, Plain(|h, _, v| h.state.mtval = v)),
     csr!(0x344 "mip", None, None, |h, _| h.mip(), Bits(change_mip)),
+
+    // Advanced interrupts, M mode: nothing is virtual (AIA 5.3)
+    csr!(0x308 "mvien", Some(Ext::Smaia), None, |_, _| 0, Ignored),
+    csr!(0x309 "mvip", Some(Ext::Smaia), None, |h, _| h.software_mip(), Bits(change_mip)),
+    csr!(0x350 "miselect", Some(Ext::Smaia), None, |h, _| h.state.miselect, Plain(|h, _, v| h.state.miselect = legal::iselect(v))),
+    csr!(0x351 "mireg", Some(Ext::Smaia), Iselect, |h, _| h.lines.read_file(Level::Machine, h.state.miselect), Bits(change_mireg)),
+    csr!(0x35c "mtopei", Some(Ext::Smaia), None, |h, _| h.lines.top_external(Level::Machine), Claim(|h, top| h.lines.claim_external(Level::Machine, top))),
+    csr!(0xfb0 "mtopi", Some(Ext::Smaia), None, |h, _| h.top_interrupt(Level::Machine), Ignored),
 
     // Machine memory protection
     csr!(0x3a0 "pmpcfg0", None, None, |h, _| pmp::read_cfg(&h.state, 0), System(|h, _, v| set_pmpcfg(h, 0, v))),
@@ -198,6 +215,16 @@ fn set_sie(h: &mut Hart, _: usize, value: u64) {
 fn change_sip(h: &mut Hart, ones: u64, zeros: u64) {
     let mine = h.state.mideleg & mip::SSIP;
     h.change_mip(ones & mine, zeros & mine);
+}
+
+fn change_sireg(h: &mut Hart, ones: u64, zeros: u64) {
+    h.lines
+        .change_file(Level::Supervisor, h.state.siselect, ones, zeros);
+}
+
+fn change_mireg(h: &mut Hart, ones: u64, zeros: u64) {
+    h.lines
+        .change_file(Level::Machine, h.state.miselect, ones, zeros);
 }
 
 /// STIP follows `stimecmp` where that is enabled (Priv. 3.1.9).

@@ -47,6 +47,8 @@ fn wild(r: &mut Random) -> State {
         satp: r.next(),
         mcycle_offset: r.next(),
         minstret_offset: r.next(),
+        miselect: r.next(),
+        siselect: r.next(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! and behind that an archive with our program; or a disk.
 
 use std::fs::{self, read, read_to_string, write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +14,11 @@ use crate::{process, roms};
 /// The program's name in the guest, and that of its ELF in `test-roms/bin`.
 const PROGRAM: &str = "bench";
 const ELF: &str = "bench_user";
+/// What runs the program where it needs devices.
+const DEVICES: &str = "io.sh";
+const DEVICES_SCRIPT: &str = include_str!("io.sh");
+/// Bytes of the disk that it writes to, as `test-roms/user/io.c` has it.
+const SCRATCH_DISK: u64 = 256 << 20;
 /// The image, and the name of its record in the cache.
 const IMAGE: &str = "debian:riscv64";
 const RECORD: &str = "debian-riscv64";
@@ -31,6 +37,9 @@ pub(super) struct Guest {
 pub(super) enum Purpose<'a> {
     /// The program does these works (groups or names) and powers off.
     Works(&'a str),
+    /// The program does these works with a disk and a card, whose network has two ports
+    /// of the host from this one on.
+    Devices { works: &'a str, port: u16 },
     /// The first process of this disk decides.
     Disk(&'a Path),
 }
@@ -40,6 +49,7 @@ impl Purpose<'_> {
     pub(super) fn arguments(&self) -> String {
         let rest = match self {
             Self::Works(works) => format!("rdinit=/{PROGRAM} -- {works}"),
+            Self::Devices { works, port } => format!("rdinit=/{DEVICES} -- {port} {works}"),
             Self::Disk(_) => "root=/dev/vda rw init=/init".to_owned(),
         };
         format!("console=ttyS0 quiet panic=-1 {rest}")
@@ -69,6 +79,21 @@ impl Guest {
             initrd,
             scratch,
         })
+    }
+}
+
+impl Guest {
+    /// A disk to write on; what it holds is written, so that no side has it easier.
+    pub(super) fn scratch_disk(&self) -> Result<PathBuf> {
+        let path = self.scratch.join("disk");
+        if !path.is_file() {
+            let mut file = fs::File::create(&path)?;
+            let piece = vec![0xa5; 1 << 20];
+            for _ in 0..SCRATCH_DISK >> 20 {
+                file.write_all(&piece)?;
+            }
+        }
+        Ok(path)
     }
 }
 
@@ -110,10 +135,11 @@ fn object(record: &str, field: &str) -> Result<PathBuf> {
     Ok(cache()?.join("objects").join(room).join(sum))
 }
 
-/// An archive with the program alone.
+/// An archive with the program, and what runs it where it needs devices.
 fn program() -> Result<Vec<u8>> {
     let elf = read(roms::elf(ELF)).with_context(|| format!("{ELF}.elf"))?;
     let mut archive = entry(PROGRAM, 0o100_755, &elf);
+    archive.extend(entry(DEVICES, 0o100_755, DEVICES_SCRIPT.as_bytes()));
     archive.extend(entry("TRAILER!!!", 0, &[]));
     Ok(archive)
 }

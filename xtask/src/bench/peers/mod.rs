@@ -2,6 +2,7 @@
 //!
 //! - [`rows`]: the groups of the table and their bars.
 //! - [`guest`]: the Linux guest of both sides; [`side`]: how each runs a guest.
+//! - [`ends`]: what the guest's connections lead to.
 //! - [`real`]: a disk with real programs.
 //! - [`works`], [`judge`]: what the guest computed, and what the host says it is.
 //! - [`host`], [`table`]: what is printed.
@@ -9,6 +10,7 @@
 //! The sides take turns, so that a noisy machine is noisy for both, and what counts is
 //! the ratio of the medians. Nothing is run again because its result displeases.
 
+mod ends;
 mod guest;
 mod host;
 mod judge;
@@ -42,7 +44,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     isoform: Option<PathBuf>,
     /// Only these groups or bare programs: integer, float, memory, kernel, rewriting,
-    /// bare, bare-float, bare-tlb, real, boot, boot-warm, harts, or bench_...
+    /// bare, bare-float, bare-tlb, real, boot, boot-warm, harts, disk, scattered,
+    /// network, or bench_...
     names: Vec<String>,
 }
 
@@ -53,6 +56,8 @@ struct Bench {
     guest: Guest,
     sums: Checksums,
     runs: u32,
+    /// The first port that the guest's connections go to, once there is one.
+    port: Option<u16>,
 }
 
 /// Carries out `cargo xtask bench peers`.
@@ -81,6 +86,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         guest,
         sums: Checksums::default(),
         runs: if args.quick { 1 } else { args.runs },
+        port: None,
     };
     println!(
         "\nmedians of {} runs in turn, in seconds; a ratio above 1 says that Isoform is \
@@ -127,6 +133,11 @@ impl Bench {
                 rows.collect::<Result<Vec<_>>>()?
             }
             What::Works => self.works(&Purpose::Works(group.name), &mut tally)?,
+            What::Devices => {
+                let port = self.port()?;
+                let works = group.name;
+                self.works(&Purpose::Devices { works, port }, &mut tally)?
+            }
             What::Real => match real::disk(&self.guest.mirror) {
                 Ok(disk) => self.works(&Purpose::Disk(&disk), &mut tally)?,
                 Err(error) => {
@@ -141,6 +152,14 @@ impl Bench {
         table::group(group.name, rows, group.bar);
         tally.print();
         Ok(())
+    }
+
+    /// Where the guest's connections go.
+    fn port(&mut self) -> Result<u16> {
+        match self.port {
+            Some(port) => Ok(port),
+            None => Ok(*self.port.insert(ends::start()?)),
+        }
     }
 
     /// A bare program, by the process's time.

@@ -15,6 +15,9 @@ pub(super) enum What {
     Bare(&'static [&'static str]),
     /// Works of the Linux program, by the guest's clock; one boot does all of them.
     Works,
+    /// Works of the Linux program that devices take part in: a scratch disk, and a card
+    /// on a network of the guest's own.
+    Devices,
     /// Real programs on a disk with Debian, by the guest's clock; one boot does all.
     Real,
     /// From process start, by way of userland, to power-off; Isoform with code that an
@@ -98,6 +101,21 @@ pub(super) const GROUPS: &[Group] = &[
             total: Some(1.3),
             each: Some(0.9),
         },
+    },
+    Group {
+        name: "disk",
+        what: What::Devices,
+        bar: bar(None, Some(1.5)),
+    },
+    Group {
+        name: "scattered",
+        what: What::Devices,
+        bar: bar(None, Some(1.0)),
+    },
+    Group {
+        name: "network",
+        what: What::Devices,
+        bar: bar(None, Some(1.5)),
     },
     Group {
         name: "boot",

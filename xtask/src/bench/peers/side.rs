@@ -72,23 +72,39 @@ impl Side {
         command.arg(words[0]).arg(&guest.kernel);
         command.arg(words[1]).arg(&guest.initrd);
         command.arg(words[2]).arg(purpose.arguments());
-        if let Purpose::Disk(file) = purpose {
-            self.add_disk(&mut command, file);
+        match purpose {
+            Purpose::Works(_) => {}
+            Purpose::Disk(file) => self.add_disk(&mut command, file, true),
+            Purpose::Devices { .. } => {
+                self.add_disk(&mut command, &guest.scratch_disk()?, false);
+                self.add_card(&mut command);
+            }
         }
         self.run(command, &guest.scratch)
     }
 
-    /// A virtio disk whose content stays as it is, whatever the guest writes.
-    fn add_disk(&self, command: &mut Command, file: &Path) {
+    /// A card on a network of the guest's own, from which it reaches the host.
+    fn add_card(&self, command: &mut Command) {
+        match self {
+            Self::Isoform(..) => command.args(["--net", "user,host=on"]),
+            Self::Qemu(_) => command
+                .args(["-netdev", "user,id=net"])
+                .args(["-device", "virtio-net-device,netdev=net"]),
+        };
+    }
+
+    /// A virtio disk, whose content may stay as it is, whatever the guest writes.
+    fn add_disk(&self, command: &mut Command, file: &Path, keep: bool) {
         let file = file.display();
+        let snapshot = if keep { "on" } else { "off" };
         match self {
             Self::Isoform(..) => command
                 .arg("--drive")
-                .arg(format!("file={file},snapshot=on")),
+                .arg(format!("file={file},format=raw,snapshot={snapshot}")),
             Self::Qemu(_) => command
                 .arg("-drive")
                 .arg(format!(
-                    "file={file},format=raw,if=none,id=disk,snapshot=on"
+                    "file={file},format=raw,if=none,id=disk,snapshot={snapshot}"
                 ))
                 .args(["-device", "virtio-blk-device,drive=disk"]),
         };

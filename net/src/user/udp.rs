@@ -1,0 +1,339 @@
+//! UDP: a socket of the host's for each port that the guest sends from.
+//!
+//! Endpoint-independent mapping (RFC 4787 REQ-1): a guest's port is the same to all of
+//! the world, so programs that tell each other their addresses find each other. Answers
+//! come in only from addresses that the guest has sent to (REQ-8). As long as there is
+//! only one such, the socket is connected to it: then the host tells of unreachable
+//! ports, and we tell the guest. TFTP servers answer from other ports, so that port is
+//! never connected to.
+//!
+//! Queries to the name server have a socket of their own, connected to the host's first
+//! name server; who asks again without having had an answer is led to the next.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvFlags, SendFlags, bind, connect, connect_unspec, getsockname, recvfrom, send, sendto,
+};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::Ipv4Packet;
+
+use super::agenda::{Agenda, Alarm, Kind, Token};
+use super::dns;
+use super::host::Host;
+use super::icmp::{self, quote, unreachable, unreachable_quoted};
+use super::lan::{DNS, Endpoint, GATEWAY, Lan};
+use super::tcp::Around;
+
+/// Ports of the guest's at a time.
+pub(crate) const FLOWS: usize = 512;
+/// Addresses that a port remembers to have sent to.
+const PEERS: usize = 128;
+/// Datagrams that one port gets before the next has its turn.
+const TURN: usize = 32;
+const IDLE: Duration = Duration::from_secs(60);
+const DNS_IDLE: Duration = Duration::from_secs(10);
+/// A query that is sent again so much later was not answered.
+const DNS_RETRY: Duration = Duration::from_millis(900);
+const TFTP: u16 = 69;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    guest: Endpoint,
+    dns: bool,
+}
+
+struct Flow {
+    token: Token,
+    key: Key,
+    socket: OwnedFd,
+    /// Where the socket is connected to.
+    only: Option<SocketAddr>,
+    peers: VecDeque<Ipv4Addr>,
+    /// The beginning of the last packet sent, and where it went.
+    quoted: Vec<u8>,
+    quoted_to: Ipv4Addr,
+    sent: Instant,
+    used: Instant,
+    answered: bool,
+    queued: bool,
+    alarm: Alarm,
+}
+
+#[derive(Default)]
+pub(crate) struct Flows {
+    flows: HashMap<Token, Flow>,
+    by_key: HashMap<Key, Token>,
+    warned: bool,
+}
+
+impl Flows {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Sends a datagram of the guest's to the world, or to the host.
+    pub(crate) fn send<H: Host>(
+        &mut self,
+        packet: &Ipv4Packet<&[u8]>,
+        from: u16,
+        to: SocketAddrV4,
+        payload: &[u8],
+        around: &mut Around<'_, H>,
+    ) {
+        let key = Key {
+            guest: (packet.src_addr(), from),
+            dns: false,
+        };
+        let sent = self.flow(key, SocketAddr::V4(to), around).and_then(|flow| {
+            flow.sending(packet, around);
+            flow.aim(to)?;
+            match flow.only {
+                Some(_) => send(&flow.socket, payload, SendFlags::NOSIGNAL),
+                None => sendto(&flow.socket, payload, SendFlags::NOSIGNAL, &to),
+            }
+        });
+        failed(sent.err(), packet, around.lan);
+    }
+
+    /// Sends a query of the guest's to a name server.
+    pub(crate) fn query<H: Host>(
+        &mut self,
+        packet: &Ipv4Packet<&[u8]>,
+        from: u16,
+        servers: &[SocketAddr],
+        payload: &[u8],
+        around: &mut Around<'_, H>,
+    ) {
+        let key = Key {
+            guest: (packet.src_addr(), from),
+            dns: true,
+        };
+        let mut server = servers.first().copied();
+        let before = self.by_key.get(&key).copied();
+        if let Some((token, flow)) = before.and_then(|t| Some((t, self.flows.get(&t)?))) {
+            server = flow.only;
+            if !flow.answered && around.now >= flow.sent + DNS_RETRY {
+                let at = servers.iter().position(|s| Some(*s) == flow.only);
+                let next = at.map_or(0, |at| at + 1);
+                server = servers.iter().cycle().nth(next).copied();
+                self.remove(token, around.agenda);
+            }
+        }
+        let Some(server) = server else {
+            return;
+        };
+        let sent = self.flow(key, server, around).and_then(|flow| {
+            if flow.only.is_none() {
+                connect(&flow.socket, &server)?;
+                flow.only = Some(server);
+            }
+            flow.sending(packet, around);
+            flow.answered = false;
+            send(&flow.socket, payload, SendFlags::NOSIGNAL)
+        });
+        failed(sent.err(), packet, around.lan);
+    }
+
+    /// The socket of a guest's port, made if there is none.
+    fn flow<H: Host>(
+        &mut self,
+        key: Key,
+        to: SocketAddr,
+        around: &mut Around<'_, H>,
+    ) -> Result<&mut Flow, Errno> {
+        let token = match self.by_key.get(&key) {
+            Some(token) => *token,
+            None => self.open(key, to.ip(), around)?,
+        };
+        self.flows.get_mut(&token).ok_or(Errno::NOBUFS)
+    }
+
+    fn open<H: Host>(
+        &mut self,
+        key: Key,
+        to: IpAddr,
+        around: &mut Around<'_, H>,
+    ) -> Result<Token, Errno> {
+        if self.flows.len() >= FLOWS {
+            self.make_room(around.agenda);
+        }
+        let token = around.agenda.token(Kind::Udp);
+        let socket = around.host.udp(to)?;
+        around.host.watch(socket.as_fd(), token)?;
+        let flow = Flow {
+            token,
+            key,
+            socket,
+            only: None,
+            peers: VecDeque::new(),
+            quoted: Vec::new(),
+            quoted_to: GATEWAY,
+            sent: around.now,
+            used: around.now,
+            answered: true,
+            queued: false,
+            alarm: Alarm::default(),
+        };
+        self.flows.insert(token, flow);
+        self.by_key.insert(key, token);
+        Ok(token)
+    }
+
+    fn make_room(&mut self, agenda: &mut Agenda) {
+        if !std::mem::replace(&mut self.warned, true) {
+            log::warn!(
+                "the guest sends UDP from more than {FLOWS} ports; the idlest are forgotten"
+            );
+        }
+        let idlest = self.flows.iter().min_by_key(|(_, flow)| flow.used);
+        if let Some(token) = idlest.map(|(token, _)| *token) {
+            self.remove(token, agenda);
+        }
+    }
+
+    fn remove(&mut self, token: Token, agenda: &mut Agenda) {
+        if let Some(mut flow) = self.flows.remove(&token) {
+            agenda.cancel(token, &mut flow.alarm);
+            self.by_key.remove(&flow.key);
+        }
+    }
+
+    pub(crate) fn ready(&mut self, token: Token, agenda: &mut Agenda) {
+        if let Some(flow) = self.flows.get_mut(&token) {
+            agenda.serve(token, &mut flow.queued);
+        }
+    }
+
+    pub(crate) fn rang(&mut self, token: Token, now: Instant, agenda: &mut Agenda) {
+        let Some(flow) = self.flows.get_mut(&token) else {
+            return;
+        };
+        flow.alarm.rang();
+        let expiry = flow.used + flow.patience();
+        if now >= expiry {
+            return self.remove(token, agenda);
+        }
+        agenda.wake(token, &mut flow.alarm, expiry);
+    }
+
+    /// Datagrams for the guest.
+    pub(crate) fn work<H: Host>(
+        &mut self,
+        token: Token,
+        scratch: &mut [u8],
+        around: &mut Around<'_, H>,
+    ) {
+        let Some(flow) = self.flows.get_mut(&token) else {
+            return;
+        };
+        flow.queued = false;
+        for _ in 0..TURN {
+            if !around.lan.has_room() {
+                break;
+            }
+            match recvfrom(&flow.socket, &mut *scratch, RecvFlags::empty()) {
+                Ok((count, _, from)) => {
+                    let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+                    let from = from.or(flow.only);
+                    if let Some(from) = from.and_then(|from| flow.source(from)) {
+                        flow.used = around.now;
+                        flow.answered = true;
+                        let payload = scratch.get(..count).unwrap_or_default();
+                        around.lan.udp(from, flow.key.guest, payload);
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                Err(error) => match icmp::reason(error) {
+                    Some(reason) => {
+                        let (guest, _) = flow.key.guest;
+                        unreachable_quoted(flow.quoted_to, guest, &flow.quoted, reason, around.lan);
+                    }
+                    None => return,
+                },
+            }
+        }
+        around.agenda.serve(token, &mut flow.queued);
+    }
+}
+
+impl Flow {
+    fn patience(&self) -> Duration {
+        match self.key.dns {
+            true => DNS_IDLE,
+            false => IDLE,
+        }
+    }
+
+    /// Notes that a packet is being sent.
+    fn sending<H>(&mut self, packet: &Ipv4Packet<&[u8]>, around: &mut Around<'_, H>) {
+        self.used = around.now;
+        self.sent = around.now;
+        quote(packet, &mut self.quoted);
+        self.quoted_to = packet.dst_addr();
+        let expiry = self.used + self.patience();
+        around.agenda.wake(self.token, &mut self.alarm, expiry);
+    }
+
+    /// Makes the socket one that can send to `to` and hear from there.
+    fn aim(&mut self, to: SocketAddrV4) -> Result<(), Errno> {
+        let first = self.peers.is_empty();
+        if !self.peers.contains(to.ip()) {
+            if self.peers.len() == PEERS {
+                self.peers.pop_front();
+            }
+            self.peers.push_back(*to.ip());
+        }
+        let to = SocketAddr::V4(to);
+        if first && to.port() != TFTP {
+            connect(&self.socket, &to)?;
+            self.only = Some(to);
+        } else if self.only.is_some_and(|only| only != to) {
+            self.widen()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the connection off the socket, which keeps its port.
+    fn widen(&mut self) -> Result<(), Errno> {
+        let own = getsockname(&self.socket).and_then(SocketAddr::try_from)?;
+        connect_unspec(&self.socket)?;
+        self.only = None;
+        // Unconnected, a socket loses a port that it was given; if another took it in
+        // between, the next datagram gets it a new one.
+        let _ = bind(
+            &self.socket,
+            &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, own.port()),
+        );
+        Ok(())
+    }
+
+    /// What the guest is to see as the sender; nothing, where it did not send to.
+    fn source(&self, from: SocketAddr) -> Option<Endpoint> {
+        if self.key.dns {
+            return Some((DNS, dns::PORT));
+        }
+        let SocketAddr::V4(from) = from else {
+            return None;
+        };
+        let shown = match from.ip().is_loopback() {
+            true => GATEWAY,
+            false => *from.ip(),
+        };
+        self.peers
+            .contains(from.ip())
+            .then_some((shown, from.port()))
+    }
+}
+
+/// Tells the guest of an error of sending.
+fn failed(error: Option<Errno>, packet: &Ipv4Packet<&[u8]>, lan: &mut Lan) {
+    if let Some(reason) = error.and_then(icmp::reason) {
+        unreachable(packet, reason, lan);
+    }
+}

@@ -1,0 +1,415 @@
+//! `--net`, `--publish`: what a network card is plugged into.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::words;
+
+/// An Ethernet address.
+pub type Mac = [u8; 6];
+
+/// The address of the first card, where none is said, as QEMU has it; the last byte counts
+/// up from card to card.
+const FIRST_MAC: Mac = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
+/// Cards of one machine at most.
+const MAX_CARDS: usize = 4;
+/// Longest payload of a frame between guest and host, bytes: what IPv4 can count, less
+/// what makes it a multiple of 16. No wire is in between that could not carry it.
+pub const LOCAL_MTU: u16 = 65520;
+/// Least MTU: what IPv4 asks of every host (RFC 791, 3.1).
+const MIN_MTU: u16 = 576;
+
+/// A network card as asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetSpec {
+    /// Its address, if one was given.
+    pub mac: Option<Mac>,
+    /// Longest payload of a frame, bytes.
+    pub mtu: u16,
+    /// What it is plugged into.
+    pub link: Link,
+}
+
+/// A network card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// Its address.
+    pub mac: Mac,
+    /// Longest payload of a frame, bytes.
+    pub mtu: u16,
+    /// What it is plugged into.
+    pub link: Link,
+    /// Where what it sends and receives is written, if anywhere.
+    pub pcap: Option<PathBuf>,
+}
+
+/// What a network card is plugged into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// A network of its own, translated to the host's.
+    User(User),
+}
+
+/// The guest's own network, and what of the host's it may use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct User {
+    /// Nothing leaves but answers of published ports.
+    pub restrict: bool,
+    /// The gateway's address leads to the host.
+    pub host: bool,
+    /// The guest's name, told by DHCP.
+    pub hostname: Option<String>,
+    /// A folder served by TFTP.
+    pub tftp: Option<PathBuf>,
+    /// The file to boot, told by DHCP.
+    pub bootfile: Option<String>,
+    /// Ports of the host that lead into the guest.
+    pub publish: Vec<Publish>,
+}
+
+/// Kinds of ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Connections.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+/// A port of the host that leads into the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish {
+    /// Kind of both ports.
+    pub protocol: Protocol,
+    /// Where the host listens.
+    pub bind: SocketAddr,
+    /// The guest's port.
+    pub guest: u16,
+}
+
+impl NetSpec {
+    /// What `--net user` says.
+    pub fn user() -> Self {
+        Self {
+            mac: None,
+            mtu: LOCAL_MTU,
+            link: Link::User(User::default()),
+        }
+    }
+}
+
+/// Reads `user[,restrict=on|off][,host=on|off][,hostname=NAME][,tftp=DIR]
+/// [,bootfile=PATH][,mac=A][,mtu=N]`.
+///
+/// # Errors
+/// An unknown network or key, a bad value, a key given twice.
+pub fn net(text: &str) -> Result<NetSpec, String> {
+    let mut words = words::split(text)?.into_iter();
+    let kind = words.next().map(|word| (word.key, word.value));
+    match kind {
+        Some((kind, None)) if kind == "user" => {}
+        _ => return Err(format!("there is no network `{text}`; there is: user")),
+    }
+    let mut spec = NetSpec::user();
+    let mut user = User::default();
+    let mut seen: Vec<String> = Vec::new();
+    for word in words {
+        if seen.contains(&word.key) {
+            return Err(format!("`{}` is given twice", word.key));
+        }
+        seen.push(word.key.clone());
+        let switch = || words::switch(&word.key, word.value.as_deref());
+        match word.key.as_str() {
+            "restrict" => user.restrict = switch()?,
+            "host" => user.host = switch()?,
+            "hostname" => user.hostname = Some(hostname(words::value(&word)?)?),
+            "tftp" => user.tftp = Some(PathBuf::from(words::value(&word)?)),
+            "bootfile" => user.bootfile = Some(bootfile(words::value(&word)?)?),
+            "mac" => spec.mac = Some(mac(words::value(&word)?)?),
+            "mtu" => spec.mtu = mtu(words::value(&word)?)?,
+            other => {
+                return Err(format!(
+                    "there is no `{other}` here; known are restrict, host, hostname, tftp, \
+                     bootfile, mac and mtu"
+                ));
+            }
+        }
+    }
+    spec.link = Link::User(user);
+    Ok(spec)
+}
+
+/// An address as in `52:54:00:12:34:56`, of one card.
+fn mac(text: &str) -> Result<Mac, String> {
+    let wrong = || format!("`mac` is an address as in 52:54:00:12:34:56, not `{text}`");
+    let bytes: Option<Vec<u8>> = text
+        .split(':')
+        .map(|part| match part.len() {
+            2 => u8::from_str_radix(part, 16).ok(),
+            _ => None,
+        })
+        .collect();
+    let mac: Mac = bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(wrong)?;
+    let [first, ..] = mac;
+    match first & 1 == 0 && mac != [0; 6] {
+        true => Ok(mac),
+        false => Err(format!("{text} is not the address of one card")),
+    }
+}
+
+fn mtu(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(mtu) if (MIN_MTU..=LOCAL_MTU).contains(&mtu) => Ok(mtu),
+        _ => Err(format!(
+            "`mtu` is a number of bytes from {MIN_MTU} to {LOCAL_MTU}, not `{text}`"
+        )),
+    }
+}
+
+/// A name as DNS has them (RFC 1123, 2.1), of one label.
+fn hostname(text: &str) -> Result<String, String> {
+    let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    let good = text.len() <= 63
+        && text.bytes().all(letter)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    match good {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "`hostname` is up to 63 letters, digits and hyphens, not `{text}`"
+        )),
+    }
+}
+
+/// What fits the field `file` of DHCP (RFC 2131, 2), with its end.
+fn bootfile(text: &str) -> Result<String, String> {
+    match text.len() < 128 && !text.contains('\0') {
+        true => Ok(text.to_owned()),
+        false => Err("`bootfile` has at most 127 bytes".to_owned()),
+    }
+}
+
+/// Reads `[ADDR:]HOST:GUEST[/tcp|/udp]`. Without ADDR it is this machine alone that can
+/// reach the port.
+///
+/// # Errors
+/// Anything else.
+pub fn publish(text: &str) -> Result<Publish, String> {
+    let wrong = || {
+        format!(
+            "`{text}` is no port to publish; it is [ADDR:]HOST:GUEST[/udp], as in 2222:22 or \
+             0.0.0.0:8080:80"
+        )
+    };
+    let (ports, protocol) = match text.rsplit_once('/') {
+        None => (text, Protocol::Tcp),
+        Some((ports, "tcp")) => (ports, Protocol::Tcp),
+        Some((ports, "udp")) => (ports, Protocol::Udp),
+        Some(_) => return Err(wrong()),
+    };
+    let (host, guest) = ports.rsplit_once(':').ok_or_else(wrong)?;
+    let (addr, host) = match host.rsplit_once(':') {
+        None => (IpAddr::V4(Ipv4Addr::LOCALHOST), host),
+        Some((addr, host)) => {
+            let bare = addr.strip_prefix('[').and_then(|a| a.strip_suffix(']'));
+            (bare.unwrap_or(addr).parse().map_err(|_| wrong())?, host)
+        }
+    };
+    let port = |text: &str| text.parse().ok().filter(|port| *port != 0);
+    Ok(Publish {
+        protocol,
+        bind: SocketAddr::new(addr, port(host).ok_or_else(wrong)?),
+        guest: port(guest).ok_or_else(wrong)?,
+    })
+}
+
+/// Puts `--net`, `--publish` and `--pcap` together. Published ports belong to the first
+/// network of a guest's own, and ask for one if there is none; what is captured is the first
+/// card's.
+///
+/// # Errors
+/// Too many cards, or two with one address; a boot file that nobody serves; one port of
+/// the host published twice; a capture without a card.
+pub fn cards(
+    nets: &[NetSpec],
+    published: &[Publish],
+    pcap: Option<&Path>,
+) -> Result<Vec<Card>, String> {
+    for (nth, port) in published.iter().enumerate() {
+        let same = |other: &Publish| (other.bind, other.protocol) == (port.bind, port.protocol);
+        if published.iter().skip(nth + 1).any(same) {
+            return Err(format!("{} is published twice", port.bind));
+        }
+    }
+    let mut specs = nets.to_vec();
+    if specs.is_empty() && !published.is_empty() {
+        specs.push(NetSpec::user());
+    }
+    if specs.len() > MAX_CARDS {
+        return Err(format!("a machine has at most {MAX_CARDS} network cards"));
+    }
+    if pcap.is_some() && specs.is_empty() {
+        return Err("--pcap needs a network card: give --net user".to_owned());
+    }
+    let mut published = published.to_vec();
+    let mut cards = Vec::new();
+    for (nth, NetSpec { mac, mtu, link }) in specs.into_iter().enumerate() {
+        let Link::User(mut user) = link;
+        user.publish = std::mem::take(&mut published);
+        check_boot(&user)?;
+        cards.push(Card {
+            mac: mac.unwrap_or_else(|| counted(nth)),
+            mtu,
+            link: Link::User(user),
+            pcap: pcap.filter(|_| nth == 0).map(Path::to_owned),
+        });
+    }
+    for (nth, card) in cards.iter().enumerate() {
+        if cards
+            .iter()
+            .skip(nth + 1)
+            .any(|other| other.mac == card.mac)
+        {
+            return Err("two network cards have one address; give each its own mac=".to_owned());
+        }
+    }
+    Ok(cards)
+}
+
+/// The address of the card of this number.
+fn counted(nth: usize) -> Mac {
+    let [a, b, c, d, e, last] = FIRST_MAC;
+    [a, b, c, d, e, last.wrapping_add(nth as u8)]
+}
+
+/// Booting over the network takes a folder, and a file in it.
+fn check_boot(user: &User) -> Result<(), String> {
+    match &user.tftp {
+        Some(folder) => is_folder(folder),
+        None if user.bootfile.is_some() => {
+            Err("`bootfile` needs the folder that it is in: --net user,tftp=DIR".to_owned())
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_folder(path: &Path) -> Result<(), String> {
+    match path.is_dir() {
+        true => Ok(()),
+        false => Err(format!(
+            "`tftp` is a folder, and {} is none",
+            path.display()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_read() {
+        assert_eq!(net("user"), Ok(NetSpec::user()));
+        let all = "user,restrict=on,host=on,hostname=a-1,tftp=/a,,b,bootfile=x/y.efi,\
+                   mac=02:00:00:00:00:fF,mtu=1500";
+        let expected = NetSpec {
+            mac: Some([2, 0, 0, 0, 0, 0xff]),
+            mtu: 1500,
+            link: Link::User(User {
+                restrict: true,
+                host: true,
+                hostname: Some("a-1".into()),
+                tftp: Some("/a,b".into()),
+                bootfile: Some("x/y.efi".into()),
+                publish: Vec::new(),
+            }),
+        };
+        assert_eq!(net(all), Ok(expected));
+        for bad in [
+            "",
+            "slirp",
+            "user=1",
+            "user,restrict",
+            "user,host=perhaps",
+            "user,mac=1:2:3:4:5:6",
+            "user,mac=01:00:00:00:00:00",
+            "user,mac=00:00:00:00:00:00",
+            "user,mac=52:54:00:12:34:56:78",
+            "user,mtu=575",
+            "user,mtu=65521",
+            "user,hostname=a.b",
+            "user,hostname=-a",
+            "user,hostfwd=tcp::1-:2",
+            "user,host=on,host=on",
+        ] {
+            assert!(net(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ports_are_read() {
+        let port = |protocol, bind: &str, guest| {
+            Ok(Publish {
+                protocol,
+                bind: bind.parse().expect("an address"),
+                guest,
+            })
+        };
+        assert_eq!(
+            publish("2222:22"),
+            port(Protocol::Tcp, "127.0.0.1:2222", 22)
+        );
+        assert_eq!(
+            publish("53:53/udp"),
+            port(Protocol::Udp, "127.0.0.1:53", 53)
+        );
+        assert_eq!(
+            publish("0.0.0.0:80:8080/tcp"),
+            port(Protocol::Tcp, "0.0.0.0:80", 8080)
+        );
+        assert_eq!(publish("[::1]:80:81"), port(Protocol::Tcp, "[::1]:80", 81));
+        for bad in [
+            "", "22", ":22", "22:", "0:22", "22:0", "65536:1", "a:1:2", "1:2/sctp", "1:2:3:4",
+        ] {
+            assert!(publish(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn published_ports_ask_for_a_card() {
+        let ssh = publish("2222:22").expect("a port");
+        let published = |cards: Vec<Card>| {
+            let port = |card: Card| match card.link {
+                Link::User(user) => user.publish,
+            };
+            cards.into_iter().map(port).collect::<Vec<_>>()
+        };
+        assert_eq!(cards(&[], &[], None), Ok(Vec::new()));
+        assert_eq!(cards(&[], &[ssh], None).map(published), Ok(vec![vec![ssh]]));
+        let nets = ["user,restrict=on", "user"].map(|text| net(text).expect("a network"));
+        let both = cards(&nets, &[ssh], None);
+        assert_eq!(both.map(published), Ok(vec![vec![ssh], vec![]]));
+        assert!(cards(&[], &[ssh, ssh], None).is_err());
+        assert!(cards(&[], &[], Some(Path::new("x"))).is_err());
+        let captured = cards(&[], &[ssh], Some(Path::new("x"))).expect("a card");
+        assert_eq!(captured[0].pcap.as_deref(), Some(Path::new("x")));
+    }
+
+    #[test]
+    fn cards_are_told_apart() {
+        let parse = |texts: &[&str]| -> Vec<_> {
+            texts.iter().map(|t| net(t).expect("a network")).collect()
+        };
+        let macs = |texts: &[&str]| {
+            let cards = cards(&parse(texts), &[], None)?;
+            Ok::<_, String>(cards.into_iter().map(|c| c.mac[5]).collect::<Vec<_>>())
+        };
+        assert_eq!(macs(&["user", "user"]), Ok(vec![0x56, 0x57]));
+        assert!(macs(&["user,mac=52:54:00:12:34:57", "user"]).is_err());
+        assert!(macs(&["user"; 5]).is_err());
+        assert!(macs(&["user,bootfile=x"]).is_err());
+        assert!(macs(&["user,tftp=/dev/null"]).is_err());
+    }
+}
