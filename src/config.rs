@@ -1,13 +1,14 @@
 //! What a machine is to be: the one struct between the command line and the run
 //! loop, holding nothing that is not checked.
 //!
-//! The readers here ([`size`], [`drive`], [`words`] and the functions of this
+//! The readers here ([`size`], [`drive`], [`share`], [`words`] and the functions of this
 //! file) are pure: text in, value or sentence out. Files are opened elsewhere
 //! (`boot::load`, the disks); whether a CPU knows a feature is asked of the CPU.
 
 pub mod drive;
 pub mod firmware;
 pub mod net;
+pub mod share;
 pub mod size;
 pub mod slot;
 pub mod words;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use drive::{Drive, DriveSpec};
 pub use firmware::{FwCfgItem, FwCfgName, PflashSpec};
+pub use share::Share;
 pub use slot::SlotId;
 
 /// Physical address of the first byte of RAM on the `virt` board.
@@ -148,6 +150,8 @@ pub struct MachineConfig {
     pub drives: Vec<Drive>,
     /// Network cards.
     pub cards: Vec<net::Card>,
+    /// Folders of the host, no tag twice; each takes a slot.
+    pub shares: Vec<Share>,
     /// What the flash banks hold, at most [`firmware::FLASH_BANKS`]; others are erased.
     pub pflash: Vec<PflashSpec>,
     /// What firmware is handed.
@@ -190,6 +194,7 @@ impl Default for MachineConfig {
             dump_dtb: None,
             drives: Vec::new(),
             cards: Vec::new(),
+            shares: Vec::new(),
             pflash: Vec::new(),
             fw_cfg: Vec::new(),
             serial: SerialSpec::default(),

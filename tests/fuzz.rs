@@ -61,6 +61,11 @@ fn forms() {
 }
 
 #[test]
+fn share() {
+    target("share");
+}
+
+#[test]
 fn kept() {
     target("kept");
 }

@@ -22,5 +22,7 @@ mod network;
 mod program;
 #[path = "guests/session.rs"]
 mod session;
+#[path = "guests/share.rs"]
+mod share;
 #[path = "guests/terminal.rs"]
 mod terminal;

@@ -139,7 +139,7 @@ fn code_is_told_from_text() {
 fn may_import(folder: &str) -> Option<&'static [&'static str]> {
     let room = folder.split('/').next().unwrap_or_default();
     Some(match (room, folder) {
-        ("core" | "softfloat" | "images" | "net" | "xtask", _) => &[],
+        ("core" | "softfloat" | "images" | "net" | "share" | "xtask", _) => &[],
         ("memory", _) => &["core"],
         ("frontends", _) => &["core", "memory", "softfloat"],
         (_, "backends/kvm") => &["core", "memory", "frontends"],
@@ -154,6 +154,7 @@ fn may_import(folder: &str) -> Option<&'static [&'static str]> {
             "devices",
             "images",
             "net",
+            "share",
             "",
         ],
         _ => return None,
@@ -313,7 +314,7 @@ fn a_breach_of_layers_is_seen() {
 
 /// The devices of a folder tree: its folders. Those below `virtio` that a driver
 /// sees are devices as well; the transport is what they share.
-const VIRTIO_DEVICES: &[&str] = &["blk", "console", "rng", "net", "gpu", "fs", "vsock"];
+const VIRTIO_DEVICES: &[&str] = &["blk", "console", "rng", "net", "p9", "gpu", "fs", "vsock"];
 
 /// Folders that hold what devices share.
 const SHARED: &[&str] = &["virtio", "pci"];

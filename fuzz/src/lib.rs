@@ -9,6 +9,7 @@
 //!   board.
 //! * [`code`]: decoder, disassembler and interpreter on any bytes.
 //! * [`forms`]: any program, interpreted and in both translated forms, compared.
+//! * [`share`]: messages of 9P for a folder of the host.
 //! * [`kept`]: files of translated code kept between runs.
 //! * [`nat`]: frames of a guest to the user-mode network.
 //! * [`pci`]: the PCI bus, and virtio over it.
@@ -25,6 +26,7 @@ pub mod nat;
 pub mod packages;
 pub mod pci;
 mod rig;
+pub mod share;
 
 /// A target: its name, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -41,4 +43,5 @@ pub const TARGETS: &[Target] = &[
     ("kept", kept::run),
     ("nat", nat::run),
     ("pci", pci::run),
+    ("share", share::run),
 ];

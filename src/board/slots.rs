@@ -8,6 +8,7 @@ use isoform_devices::pci::{Function, HostBridge, Intx, Root};
 use isoform_devices::virtio::blk::{Blk, BlkConfig, BlkSlot, BlockPort};
 use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
 use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
+use isoform_devices::virtio::p9::{P9, P9Port, P9Slot};
 use isoform_devices::virtio::pci;
 use isoform_devices::virtio::rng::{EntropyPort, Rng};
 use isoform_devices::virtio::{
@@ -24,6 +25,8 @@ pub enum Slot {
     Console(Vec<PortConfig>),
     /// A network card.
     Net(NetConfig, Box<dyn NetPort>),
+    /// A folder of the host, by its tag.
+    P9(String, Box<dyn P9Port>),
     /// Entropy.
     Rng(Box<dyn EntropyPort>),
 }
@@ -43,6 +46,8 @@ pub struct Virtio {
     pub consoles: Vec<Placed<dyn ConsoleSlot>>,
     /// The network cards, for frames and room.
     pub cards: Vec<Placed<dyn NetSlot>>,
+    /// The folders of the host, for answers.
+    pub shares: Vec<Placed<dyn P9Slot>>,
     /// All of them, for doorbells.
     pub slots: Vec<Placed<dyn VirtioSlot>>,
 }
@@ -145,6 +150,10 @@ impl<'a> Filler<'a> {
                 Slot::Net(config, port) => {
                     let card = self.put(id, Net::new(config, port), |m| m as _, |p| p as _)?;
                     self.virtio.cards.push((id, card));
+                }
+                Slot::P9(tag, port) => {
+                    let share = self.put(id, P9::new(&tag, port), |m| m as _, |p| p as _)?;
+                    self.virtio.shares.push((id, share));
                 }
                 Slot::Rng(port) => {
                     let as_device = |m: Held<VirtioMmio<Rng>>| m as Held<dyn Device>;

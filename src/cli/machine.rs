@@ -16,6 +16,7 @@ use crate::boot::load::{
 use crate::config::firmware::FLASH_BANKS;
 use crate::config::{
     BiosChoice, ClockChoice, DriveSpec, FwCfgItem, MachineConfig, RAM_BASE, SerialSpec, drive, net,
+    share,
 };
 
 /// The guest that runs when nothing else is asked for.
@@ -59,6 +60,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
              leave --net or --clock out",
         ));
     }
+    share::check(&args.shares).map_err(conflict)?;
     let firmware = firmware(args.guest.bios.as_ref(), start.program.as_ref())?;
     let fw_cfg = handed::items(&args.guest.fw_cfg, start.handed)?;
     if let Some(program) = &start.program
@@ -78,6 +80,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         dump_dtb: args.dump_dtb.clone(),
         drives,
         cards,
+        shares: args.shares.clone(),
         pflash: args.guest.pflash.clone(),
         fw_cfg,
         serial,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::guest::{self, BOOT, MACHINE};
 use super::{Failure, machine, status};
 use crate::config::net::{NetSpec, Publish};
-use crate::config::{self, BackendChoice, ClockChoice, Outcome, SerialSpec};
+use crate::config::{self, BackendChoice, ClockChoice, Outcome, SerialSpec, Share};
 
 /// Run a machine: a Linux kernel, a bare-metal program, a disk
 ///
@@ -55,6 +55,14 @@ pub(super) struct Args {
     /// Write what the (first) network card sends and receives to FILE, for Wireshark
     #[arg(long, value_name = "FILE", help_heading = MACHINE)]
     pub(super) pcap: Option<PathBuf>,
+    /// Give the guest a folder: HOSTDIR:TAG, or HOSTDIR:TAG:ro to read only; may be
+    /// given several times
+    ///
+    /// In a Linux guest: mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt. The guest
+    /// reaches what is in the folder with your rights, and nothing beside it.
+    #[arg(long = "share", value_name = "SHARE",
+          value_parser = config::share::share, help_heading = MACHINE)]
+    pub(super) shares: Vec<Share>,
     /// Write the machine's device tree to FILE and do not run
     #[arg(long, value_name = "FILE", help_heading = BOOT)]
     pub(super) dump_dtb: Option<PathBuf>,
@@ -99,6 +107,7 @@ impl Args {
             nets: Vec::new(),
             publish: Vec::new(),
             pcap: None,
+            shares: Vec::new(),
             dump_dtb: None,
             backend: BackendChoice::default(),
             translation_cache: Some("off".into()),

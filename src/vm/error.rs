@@ -28,6 +28,9 @@ pub enum VmError {
         /// What the host said.
         source: std::io::Error,
     },
+    /// A folder cannot be shared.
+    #[error("--share: {0}")]
+    Share(#[from] isoform_share::ShareError),
     /// The serial line cannot be set up.
     #[error(transparent)]
     Console(#[from] ConsoleError),
@@ -42,9 +45,9 @@ pub enum VmError {
     Board(#[from] BoardError),
     /// No slot is left for a device that the run needs.
     #[error(
-        "all {VIRTIO_SLOTS} virtio-mmio slots are taken, and --exec or a network card needs one; put a --drive on bus=pcie.0"
+        "all {VIRTIO_SLOTS} virtio-mmio slots are taken, and {0} needs one; put a --drive on bus=pcie.0"
     )]
-    NoSlot,
+    NoSlot(&'static str),
     /// The device tree cannot be made or written.
     #[error("cannot write the device tree{}: {reason}", .path.as_ref().map(|p| format!(" to {}", p.display())).unwrap_or_default())]
     DeviceTree {

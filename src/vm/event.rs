@@ -49,6 +49,15 @@ pub(super) enum Event {
         /// Where it is.
         slot: SlotId,
     },
+    /// A file server has answered a request.
+    Share {
+        /// The device's place.
+        slot: SlotId,
+        /// The request's.
+        id: u64,
+        /// The message.
+        answer: Vec<u8>,
+    },
     /// The serial line received bytes.
     Input(Vec<u8>),
     /// The serial port or the program's host interface can take more input.

@@ -89,7 +89,7 @@ impl Post for Agenda {
             // Nothing to do but to look at the deadlines again.
             Event::Deadline => return self.cut(0),
             Event::Doorbell { .. } | Event::OutputRoom { .. } => DOORBELL_DELAY,
-            Event::Block { .. } => BLOCK_DELAY,
+            Event::Block { .. } | Event::Share { .. } => BLOCK_DELAY,
             _ => 0,
         };
         let time = self.clock.now() + delay;

@@ -11,6 +11,7 @@ use super::insn::Agenda;
 use super::network::{self, Network};
 use super::perf_map;
 use super::shared::{Bells, HartSlot, Nudge, Shared, Timers, lock};
+use super::sharing::shares;
 use super::watchdog::Watchdog;
 use super::wiring::{Time, connections, disks, entropy, flash, free_slot, open_console, random};
 use crate::board::{Board, Connections, Slot, fdt};
@@ -68,6 +69,7 @@ pub(super) struct Machine {
     _workers: (Vec<Worker>, Vec<FlashWorker>),
     /// They end with the machine.
     _networks: Vec<Network>,
+    _shares: Vec<isoform_share::Workers>,
     _watchdog: Option<Watchdog>,
 }
 
@@ -116,9 +118,11 @@ impl Machine {
 
         let mut workers = Vec::new();
         let mut slots = disks(&config, &time, &mut workers)?;
+        let mut servers = Vec::new();
+        shares(&config, &time, &mut slots, &mut servers)?;
         let channels = match config.exec {
             Some(_) => {
-                let slot = free_slot(&slots).ok_or(VmError::NoSlot)?;
+                let slot = free_slot(&slots).ok_or(VmError::NoSlot("--exec"))?;
                 let full = if time.insn.is_some() {
                     Full::Grow
                 } else {
@@ -133,7 +137,7 @@ impl Machine {
         let mut networks = Vec::new();
         // A tree that is only written down needs no network behind its cards.
         for card in config.cards.iter().filter(|_| !dumps) {
-            let slot = free_slot(&slots).ok_or(VmError::NoSlot)?;
+            let slot = free_slot(&slots).ok_or(VmError::NoSlot("--net"))?;
             let (port, network) = Network::plug(card, slot, &sender)?;
             networks.push(network);
             slots.push((slot, Slot::Net(network::config(card), port)));
@@ -199,6 +203,7 @@ impl Machine {
             translator,
             _workers: (workers, flash_workers),
             _networks: networks,
+            _shares: servers,
             _watchdog: watchdog,
         })
     }
@@ -280,7 +285,7 @@ impl Machine {
         self.htif = None;
         if let Some((_, agenda)) = self.insn.clone() {
             for event in agenda.clear() {
-                if matches!(event, Event::Block { .. }) {
+                if matches!(event, Event::Block { .. } | Event::Share { .. }) {
                     self.handle(event);
                 }
             }
@@ -293,8 +298,8 @@ impl Machine {
         while let Ok(event) = self.events.try_recv() {
             match event {
                 Event::Input(bytes) => self.input.extend(bytes),
-                // The disk forgets the request, but must hear that it was answered.
-                Event::Block { .. } => drop(self.handle(event)),
+                // The device forgets the request, but must hear that it was answered.
+                Event::Block { .. } | Event::Share { .. } => drop(self.handle(event)),
                 Event::End(End::Quit | End::Restart | End::Timeout) => wanted.push(event),
                 _ => {}
             }
@@ -431,6 +436,12 @@ impl Machine {
             Event::Block { slot, id, answer } => {
                 if let Some((_, disk)) = self.board.virtio.disks.iter().find(|(n, _)| *n == slot) {
                     lock(disk).complete(id, answer);
+                }
+            }
+            Event::Share { slot, id, answer } => {
+                if let Some((_, share)) = self.board.virtio.shares.iter().find(|(n, _)| *n == slot)
+                {
+                    lock(share).complete(id, &answer);
                 }
             }
             Event::OutputRoom { slot, port } => {

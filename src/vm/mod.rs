@@ -21,6 +21,7 @@ mod network;
 mod perf_map;
 mod report;
 mod shared;
+mod sharing;
 mod watchdog;
 mod wiring;
 

@@ -5,7 +5,7 @@
 //! * [`transport`]: what transports share: status, negotiation, queue setup.
 //! * [`queue`], [`chain`]: split virtqueues and the buffers in them.
 //! * [`device`]: what a device is to its transport.
-//! * [`blk`], [`console`], [`net`], [`rng`]: the devices.
+//! * [`blk`], [`console`], [`net`], [`p9`], [`rng`]: the devices.
 //!
 //! A notification from the driver only rings the [`Doorbell`]. Whoever hears it locks
 //! the device later and calls [`VirtioSlot::process`]; so a vCPU never waits for
@@ -21,6 +21,7 @@ pub mod console;
 pub mod device;
 pub mod mmio;
 pub mod net;
+pub mod p9;
 pub mod pci;
 pub mod queue;
 pub mod rng;

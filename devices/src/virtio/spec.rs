@@ -47,6 +47,8 @@ pub mod id {
     pub const CONSOLE: u32 = 3;
     /// Entropy source.
     pub const ENTROPY: u32 = 4;
+    /// 9P transport.
+    pub const P9: u32 = 9;
 }
 
 /// Flag of the available ring: no interrupts, please (2.7.6).

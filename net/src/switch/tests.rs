@@ -159,7 +159,10 @@ fn who_reads_nothing_holds_up_nobody() {
     let [a, deaf, c] = [0; 3].map(|_| Card::join(&home));
     let mut number = 0;
     while a.switch.dropped() == 0 {
-        assert!(number < 100_000, "what is kept for one member grows and grows");
+        assert!(
+            number < 100_000,
+            "what is kept for one member grows and grows"
+        );
         number += 1;
         a.send(A, ALL, number);
         assert_eq!(c.receive(), number);
