@@ -34,13 +34,22 @@ pub(super) struct Args {
     #[arg(long, value_name = "SERIAL", value_parser = config::serial, help_heading = MACHINE)]
     pub(super) serial: Option<SerialSpec>,
     /// A network card: user[,restrict=on][,host=on][,tftp=DIR,bootfile=PATH]
-    /// [,hostname=NAME][,mac=A][,mtu=N]; may be given up to 4 times
+    /// [,hostname=NAME], switch:NAME or tap,ifname=NAME, each with [,mac=A][,mtu=N]; may be
+    /// given up to 4 times
     ///
     /// user is a network of the guest's own (10.0.2.0/24), from which it reaches
     /// whatever this machine reaches, without root. The guest is 10.0.2.15 by DHCP,
     /// names are resolved at 10.0.2.3. The host itself is reached at 10.0.2.2, and only with
-    /// host=on. restrict=on lets nothing out but answers of published ports. tftp=DIR
+    /// host=on, which also lets it reach 169.254.0.0/16, where clouds keep a host's
+    /// secrets. restrict=on lets nothing out but answers of published ports. tftp=DIR
     /// serves a folder to firmware that boots over the network.
+    ///
+    /// switch:NAME is a network of all machines of this user that name it, without root;
+    /// addresses on it are the guests' affair. tap is an interface of this machine's, made
+    /// by: sudo ip tuntap add dev tap0 mode tap user $USER && sudo ip link set tap0 up.
+    /// Cards on either have an address that is another one with each start; mac=A gives
+    /// one that stays. mtu=N lets longer frames pass than 1500 bytes, if all others take
+    /// them.
     #[arg(long = "net", value_name = "NET", num_args = 0..=1, require_equals = false,
           default_missing_value = "user", value_parser = config::net::net,
           help_heading = MACHINE)]

@@ -1,21 +1,26 @@
 //! `--net`, `--publish`: what a network card is plugged into.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::words;
+use isoform_net::{switch, tap};
+
+use super::words::{self, Word};
 
 /// An Ethernet address.
 pub type Mac = [u8; 6];
 
-/// The address of the first card, where none is said, as QEMU has it; the last byte counts
-/// up from card to card.
+/// The address of the first card on a network of its own, where none is said, as QEMU has
+/// it; the last byte counts up from card to card.
 const FIRST_MAC: Mac = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 /// Cards of one machine at most.
 const MAX_CARDS: usize = 4;
 /// Longest payload of a frame between guest and host, bytes: what IPv4 can count, less
 /// what makes it a multiple of 16. No wire is in between that could not carry it.
 pub const LOCAL_MTU: u16 = 65520;
+/// The same where others are in between, who may take no more (IEEE 802.3).
+const WIRE_MTU: u16 = 1500;
 /// Least MTU: what IPv4 asks of every host (RFC 791, 3.1).
 const MIN_MTU: u16 = 576;
 
@@ -48,6 +53,10 @@ pub struct Card {
 pub enum Link {
     /// A network of its own, translated to the host's.
     User(User),
+    /// The switch of this name, with other machines of the same user.
+    Switch(String),
+    /// The tap device of this name.
+    Tap(String),
 }
 
 /// The guest's own network, and what of the host's it may use.
@@ -96,47 +105,107 @@ impl NetSpec {
             link: Link::User(User::default()),
         }
     }
+
+    fn wire(link: Link) -> Self {
+        Self {
+            mac: None,
+            mtu: WIRE_MTU,
+            link,
+        }
+    }
+
+    /// Takes `key=value`; whether there is such a key here.
+    fn set(&mut self, word: &Word) -> Result<bool, String> {
+        match (&mut self.link, word.key.as_str()) {
+            (_, "mac") => self.mac = Some(mac(words::value(word)?)?),
+            (_, "mtu") => self.mtu = mtu(words::value(word)?)?,
+            (Link::User(user), _) => return user.set(word),
+            (Link::Tap(name), "ifname") => *name = interface(words::value(word)?)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The keys that there are here.
+    fn known(&self) -> &'static str {
+        match self.link {
+            Link::User(_) => "restrict, host, hostname, tftp, bootfile, mac and mtu",
+            Link::Switch(_) => "mac and mtu",
+            Link::Tap(_) => "ifname, mac and mtu",
+        }
+    }
+}
+
+impl User {
+    fn set(&mut self, word: &Word) -> Result<bool, String> {
+        let switch = || words::switch(&word.key, word.value.as_deref());
+        match word.key.as_str() {
+            "restrict" => self.restrict = switch()?,
+            "host" => self.host = switch()?,
+            "hostname" => self.hostname = Some(hostname(words::value(word)?)?),
+            "tftp" => self.tftp = Some(PathBuf::from(words::value(word)?)),
+            "bootfile" => self.bootfile = Some(bootfile(words::value(word)?)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
 }
 
 /// Reads `user[,restrict=on|off][,host=on|off][,hostname=NAME][,tftp=DIR]
-/// [,bootfile=PATH][,mac=A][,mtu=N]`.
+/// [,bootfile=PATH]`, `switch:NAME` or `tap,ifname=NAME`, each with `[,mac=A][,mtu=N]`.
 ///
 /// # Errors
-/// An unknown network or key, a bad value, a key given twice.
+/// An unknown network or key, a bad value, a key given twice, a tap device without a name.
 pub fn net(text: &str) -> Result<NetSpec, String> {
     let mut words = words::split(text)?.into_iter();
-    let kind = words.next().map(|word| (word.key, word.value));
-    match kind {
-        Some((kind, None)) if kind == "user" => {}
-        _ => return Err(format!("there is no network `{text}`; there is: user")),
+    let mut spec = kind(words.next().as_ref()).ok_or_else(|| {
+        format!("there is no network `{text}`; there are user, switch:NAME and tap")
+    })?;
+    if let Link::Switch(name) = &spec.link
+        && !switch::is_name(name)
+    {
+        return Err(switch::SwitchError::Name(name.clone()).to_string());
     }
-    let mut spec = NetSpec::user();
-    let mut user = User::default();
     let mut seen: Vec<String> = Vec::new();
     for word in words {
         if seen.contains(&word.key) {
             return Err(format!("`{}` is given twice", word.key));
         }
-        seen.push(word.key.clone());
-        let switch = || words::switch(&word.key, word.value.as_deref());
-        match word.key.as_str() {
-            "restrict" => user.restrict = switch()?,
-            "host" => user.host = switch()?,
-            "hostname" => user.hostname = Some(hostname(words::value(&word)?)?),
-            "tftp" => user.tftp = Some(PathBuf::from(words::value(&word)?)),
-            "bootfile" => user.bootfile = Some(bootfile(words::value(&word)?)?),
-            "mac" => spec.mac = Some(mac(words::value(&word)?)?),
-            "mtu" => spec.mtu = mtu(words::value(&word)?)?,
-            other => {
-                return Err(format!(
-                    "there is no `{other}` here; known are restrict, host, hostname, tftp, \
-                     bootfile, mac and mtu"
-                ));
-            }
+        if !spec.set(&word)? {
+            let (key, known) = (&word.key, spec.known());
+            return Err(format!("there is no `{key}` here; known are {known}"));
+        }
+        seen.push(word.key);
+    }
+    match &spec.link {
+        Link::Tap(name) if name.is_empty() => {
+            Err("`tap` needs the name of its interface: --net tap,ifname=tap0".to_owned())
+        }
+        _ => Ok(spec),
+    }
+}
+
+/// What the first word asks for.
+fn kind(word: Option<&Word>) -> Option<NetSpec> {
+    let Word { key, value: None } = word? else {
+        return None;
+    };
+    match key.as_str() {
+        "user" => Some(NetSpec::user()),
+        "tap" => Some(NetSpec::wire(Link::Tap(String::new()))),
+        other => {
+            let name = other.strip_prefix("switch:")?;
+            Some(NetSpec::wire(Link::Switch(name.to_owned())))
         }
     }
-    spec.link = Link::User(user);
-    Ok(spec)
+}
+
+/// The name of a network interface.
+fn interface(text: &str) -> Result<String, String> {
+    match tap::is_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(tap::TapError::Name(text.to_owned()).to_string()),
+    }
 }
 
 /// An address as in `52:54:00:12:34:56`, of one card.
@@ -244,7 +313,8 @@ pub fn cards(
         }
     }
     let mut specs = nets.to_vec();
-    if specs.is_empty() && !published.is_empty() {
+    let has_user = specs.iter().any(|spec| matches!(spec.link, Link::User(_)));
+    if !has_user && !published.is_empty() {
         specs.push(NetSpec::user());
     }
     if specs.len() > MAX_CARDS {
@@ -256,13 +326,18 @@ pub fn cards(
     let mut published = published.to_vec();
     let mut cards = Vec::new();
     for (nth, NetSpec { mac, mtu, link }) in specs.into_iter().enumerate() {
-        let Link::User(mut user) = link;
-        user.publish = std::mem::take(&mut published);
-        check_boot(&user)?;
+        let (link, default) = match link {
+            Link::User(mut user) => {
+                user.publish = std::mem::take(&mut published);
+                check_boot(&user)?;
+                (Link::User(user), counted(nth))
+            }
+            wire => (wire, random()),
+        };
         cards.push(Card {
-            mac: mac.unwrap_or_else(|| counted(nth)),
+            mac: mac.unwrap_or(default),
             mtu,
-            link: Link::User(user),
+            link,
             pcap: pcap.filter(|_| nth == 0).map(Path::to_owned),
         });
     }
@@ -282,6 +357,15 @@ pub fn cards(
 fn counted(nth: usize) -> Mac {
     let [a, b, c, d, e, last] = FIRST_MAC;
     [a, b, c, d, e, last.wrapping_add(nth as u8)]
+}
+
+/// An address that no other machine is likely to have, for cards that meet those of others:
+/// another one with each start.
+fn random() -> Mac {
+    // Its keys are the host's randomness.
+    let [d, e, f, ..] = RandomState::new().hash_one(()).to_ne_bytes();
+    let [a, b, c, ..] = FIRST_MAC;
+    [a, b, c, d, e, f]
 }
 
 /// Booting over the network takes a folder, and a file in it.
@@ -349,6 +433,38 @@ mod tests {
     }
 
     #[test]
+    fn switches_and_taps_are_read() {
+        let spec = |mac, mtu, link| Ok(NetSpec { mac, mtu, link });
+        let (lab, tap) = (Link::Switch("lab-1".into()), Link::Tap("tap0".into()));
+        assert_eq!(net("switch:lab-1"), spec(None, 1500, lab.clone()));
+        assert_eq!(net("tap,ifname=tap0"), spec(None, 1500, tap.clone()));
+        let mac = Some([2, 0, 0, 0, 0, 1]);
+        let tail = "mac=02:00:00:00:00:01,mtu=9000";
+        assert_eq!(net(&format!("switch:lab-1,{tail}")), spec(mac, 9000, lab));
+        assert_eq!(
+            net(&format!("tap,{tail},ifname=tap0")),
+            spec(mac, 9000, tap)
+        );
+        for bad in [
+            "switch",
+            "switch:",
+            "switch:..",
+            "switch:a/b",
+            "switch:.a",
+            "switch:a=b",
+            "switch:a,host=on",
+            "switch:a,ifname=tap0",
+            "tap",
+            "tap,ifname",
+            "tap,ifname=a/b",
+            "tap,ifname=tap0,tftp=/tmp",
+            "tap:tap0",
+        ] {
+            assert!(net(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn ports_are_read() {
         let port = |protocol, bind: &str, guest| {
             Ok(Publish {
@@ -383,6 +499,7 @@ mod tests {
         let published = |cards: Vec<Card>| {
             let port = |card: Card| match card.link {
                 Link::User(user) => user.publish,
+                Link::Switch(_) | Link::Tap(_) => Vec::new(),
             };
             cards.into_iter().map(port).collect::<Vec<_>>()
         };
@@ -391,6 +508,9 @@ mod tests {
         let nets = ["user,restrict=on", "user"].map(|text| net(text).expect("a network"));
         let both = cards(&nets, &[ssh], None);
         assert_eq!(both.map(published), Ok(vec![vec![ssh], vec![]]));
+        let switch = [net("switch:a").expect("a switch")];
+        let both = cards(&switch, &[ssh], None);
+        assert_eq!(both.map(published), Ok(vec![vec![], vec![ssh]]));
         assert!(cards(&[], &[ssh, ssh], None).is_err());
         assert!(cards(&[], &[], Some(Path::new("x"))).is_err());
         let captured = cards(&[], &[ssh], Some(Path::new("x"))).expect("a card");
@@ -409,6 +529,11 @@ mod tests {
         assert_eq!(macs(&["user", "user"]), Ok(vec![0x56, 0x57]));
         assert!(macs(&["user,mac=52:54:00:12:34:57", "user"]).is_err());
         assert!(macs(&["user"; 5]).is_err());
+        let shared = cards(&parse(&["switch:a", "switch:a", "tap,ifname=t"]), &[], None);
+        for card in shared.expect("three cards") {
+            assert_eq!(card.mac[..3], [0x52, 0x54, 0]);
+        }
+        assert_ne!(random(), random());
         assert!(macs(&["user,bootfile=x"]).is_err());
         assert!(macs(&["user,tftp=/dev/null"]).is_err());
     }

@@ -20,6 +20,12 @@ pub enum VmError {
     /// A network card cannot be plugged in.
     #[error("--net: {0}")]
     Net(#[from] isoform_net::user::NetError),
+    /// The same, of a switch.
+    #[error("--net switch: {0}")]
+    Switch(#[from] isoform_net::switch::SwitchError),
+    /// The same, of a tap device.
+    #[error("--net tap: {0}")]
+    Tap(#[from] isoform_net::tap::TapError),
     /// Frames cannot be captured.
     #[error("--pcap: cannot write {}", .path.display())]
     Pcap {

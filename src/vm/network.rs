@@ -5,15 +5,19 @@ use super::event::Event;
 use crate::config::SlotId;
 use crate::config::net::{Card, Link, Protocol, Publish, User};
 use isoform_devices::virtio::net::{NetConfig, NetPort, Offloads};
-use isoform_net::cable::{self, NicEnd, cable};
+use isoform_net::cable::{self, HostEnd, NicEnd, cable};
 use isoform_net::pcap::Pcap;
+use isoform_net::switch::{Switch, SwitchConfig};
+use isoform_net::tap::{Tap, TapConfig};
 use isoform_net::user::{self, Proto, UserConfig, UserNet};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::sync::mpsc::Sender;
 
 /// The host's side of a card. It ends when it is dropped.
-pub(super) struct Network {
-    _user: UserNet,
+pub(super) enum Network {
+    User { _net: UserNet },
+    Switch { _net: Switch },
+    Tap { _net: Tap },
 }
 
 impl Network {
@@ -36,12 +40,28 @@ impl Network {
             };
             host.capture(Pcap::create(path).map_err(failed)?);
         }
-        allow_sockets();
-        let Link::User(user) = &card.link;
-        let network = Self {
-            _user: UserNet::start(user_config(user, card.mtu), host)?,
-        };
-        Ok((Box::new(Port(nic)), network))
+        Ok((Box::new(Port(nic)), Self::start(card, host)?))
+    }
+
+    fn start(card: &Card, host: HostEnd) -> Result<Self, VmError> {
+        let mtu = card.mtu;
+        Ok(match &card.link {
+            Link::User(user) => {
+                allow_sockets();
+                let _net = UserNet::start(user_config(user, mtu), host)?;
+                Self::User { _net }
+            }
+            Link::Switch(name) => {
+                let (name, home) = (name.clone(), None);
+                let _net = Switch::start(&SwitchConfig { name, mtu, home }, host)?;
+                Self::Switch { _net }
+            }
+            Link::Tap(name) => {
+                let name = name.clone();
+                let _net = Tap::start(&TapConfig { name, mtu }, host)?;
+                Self::Tap { _net }
+            }
+        })
     }
 }
 
@@ -62,11 +82,11 @@ pub(super) fn config(card: &Card) -> NetConfig {
         link,
         pcap: _,
     } = card;
-    let Link::User(_) = link;
     NetConfig {
         mac: *mac,
         mtu: Some(*mtu),
-        local: true,
+        // What leaves this process has to be whole.
+        local: matches!(link, Link::User(_)),
     }
 }
 
