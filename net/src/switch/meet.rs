@@ -19,8 +19,9 @@ use rustix::net::{
 
 use super::{MEMBERS, SwitchConfig, SwitchError};
 
-/// Bytes on the way to one other member, if the host lets us have as many.
-const WAY: usize = 4 << 20;
+/// Bytes on the way to one other member, if the host lets us have as many; it counts what
+/// it needs itself as well, and allows for twice the number.
+const WAY: usize = 1 << 20;
 /// How long others may take to join.
 const PATIENCE: Duration = Duration::from_secs(5);
 
