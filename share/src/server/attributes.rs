@@ -22,8 +22,8 @@ impl Share {
         Ok(())
     }
 
-    /// Changes owner, permissions, size and times, in an order in which none undoes
-    /// another.
+    /// Changes owner, size, permissions and times, in an order in which none undoes
+    /// another: the first two take set-user-ID from the third, and all change the last.
     pub(super) fn setattr(&self, fid: FidNumber, attributes: &Attributes) -> Done {
         self.may_change()?;
         let fid = self.fids.get(fid)?;
@@ -38,12 +38,12 @@ impl Share {
                 Err(e) => return Err(e),
             }
         }
+        if valid.contains(SetAttr::SIZE) {
+            self.truncate(&fid, attributes.size)?;
+        }
         if valid.contains(SetAttr::MODE) {
             let mode = attributes.mode & MODE_BITS;
             fid.node.chmod(&self.descriptors, mode)?;
-        }
-        if valid.contains(SetAttr::SIZE) {
-            self.truncate(&fid, attributes.size)?;
         }
         match times {
             Some(times) => fid.node.utimens(&self.descriptors, &times),
