@@ -14,6 +14,8 @@ mod fat;
 mod firmware;
 #[path = "common/image.rs"]
 mod image;
+#[path = "guests/interrupts.rs"]
+mod interrupts;
 #[path = "guests/machine.rs"]
 mod machine;
 #[path = "guests/network.rs"]
