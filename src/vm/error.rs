@@ -2,7 +2,6 @@
 
 use crate::board::BoardError;
 use crate::boot::load::LoadError;
-use crate::config::slot::VIRTIO_SLOTS;
 use crate::console::ConsoleError;
 use crate::disk::DiskError;
 use isoform_riscv::CpuError;
@@ -51,7 +50,7 @@ pub enum VmError {
     Board(#[from] BoardError),
     /// No slot is left for a device that the run needs.
     #[error(
-        "all {VIRTIO_SLOTS} virtio-mmio slots are taken, and {0} needs one; put a --drive on bus=pcie.0"
+        "all virtio-mmio slots and places on the PCI bus are taken, and {0} needs one; use fewer of --drive and --share"
     )]
     NoSlot(&'static str),
     /// The device tree cannot be made or written.

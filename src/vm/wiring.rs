@@ -172,8 +172,7 @@ pub(super) fn flash(
             let changes = worker.changes();
             workers.push(worker);
             Some(Box::new(move |offset, bytes: &[u8]| {
-                // A worker lives as long as its machine.
-                let _ = changes.send(Some((offset, bytes.to_vec())));
+                changes.add(offset, bytes);
             }))
         };
         banks.push(FlashBank {
@@ -211,10 +210,12 @@ fn serial(slot: SlotId) -> String {
     }
 }
 
-/// The last virtio-mmio slot that holds nothing.
+/// The last virtio-mmio slot that holds nothing; where all are taken, the first place on
+/// the PCI bus.
 pub(super) fn free_slot(slots: &[(SlotId, Slot)]) -> Option<SlotId> {
     SlotId::mmio()
         .rev()
+        .chain(SlotId::pci())
         .find(|n| slots.iter().all(|(used, _)| used != n))
 }
 
