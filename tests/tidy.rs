@@ -139,7 +139,7 @@ fn code_is_told_from_text() {
 fn may_import(folder: &str) -> Option<&'static [&'static str]> {
     let room = folder.split('/').next().unwrap_or_default();
     Some(match (room, folder) {
-        ("core" | "softfloat" | "images" | "net" | "share" | "xtask", _) => &[],
+        ("core" | "softfloat" | "images" | "disk" | "net" | "share" | "xtask", _) => &[],
         ("memory", _) => &["core"],
         ("frontends", _) => &["core", "memory", "softfloat"],
         (_, "backends/kvm") => &["core", "memory", "frontends"],
@@ -153,6 +153,7 @@ fn may_import(folder: &str) -> Option<&'static [&'static str]> {
             "backends",
             "devices",
             "images",
+            "disk",
             "net",
             "share",
             "",
