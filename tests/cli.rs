@@ -199,7 +199,7 @@ fn options_whose_files_cannot_be_used() {
     place.write("disk", &disk);
     let cases: [(&str, &[&str]); 11] = [
         ("run --drive file=missing", &["missing"]),
-        ("run --drive file=qcow2", &["qcow2", "format=raw"]),
+        ("run --drive file=qcow2", &["qcow2", "cut off"]),
         ("run --dtb missing", &["missing"]),
         ("run --dtb text", &["text", "device tree"]),
         ("run kernel --initrd missing", &["missing"]),

@@ -71,6 +71,11 @@ fn kept() {
 }
 
 #[test]
+fn disk() {
+    target("disk");
+}
+
+#[test]
 fn code() {
     target("code");
 }

@@ -19,6 +19,16 @@ pub enum Cache {
     Unsafe,
 }
 
+/// Opens a file or block device that is no disk image, and locks it as one; its size in
+/// bytes, too.
+///
+/// # Errors
+/// It cannot be opened, is in use, or is something else.
+pub fn open_locked(path: &Path, access: Access) -> Result<(File, u64), DiskError> {
+    let host = HostFile::open(path, access, Cache::Writeback)?;
+    Ok((host.file, host.len))
+}
+
 /// Bytes written at once where zeros must be written.
 const ZEROS: usize = 64 << 10;
 /// Where memory for direct access begins.
@@ -44,9 +54,10 @@ impl HostFile {
         let writes = access == Access::Write;
         let mut options = OpenOptions::new();
         options.read(true).write(writes);
-        if cache == Cache::None {
-            options.custom_flags(OFlags::DIRECT.bits().cast_signed());
-        }
+        // A FIFO is refused below, and not waited for.
+        let mut flags = OFlags::NONBLOCK;
+        flags.set(OFlags::DIRECT, cache == Cache::None);
+        options.custom_flags(flags.bits().cast_signed());
         let file = options.open(path).map_err(|source| {
             // What O_DIRECT is refused with, where a file system has none.
             if cache == Cache::None && source.kind() == ErrorKind::InvalidInput {

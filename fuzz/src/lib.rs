@@ -9,6 +9,7 @@
 //!   board.
 //! * [`code`]: decoder, disassembler and interpreter on any bytes.
 //! * [`forms`]: any program, interpreted and in both translated forms, compared.
+//! * [`disk`]: disk images, opened, used and checked.
 //! * [`share`]: messages of 9P for a folder of the host.
 //! * [`kept`]: files of translated code kept between runs.
 //! * [`nat`]: frames of a guest to the user-mode network.
@@ -17,6 +18,7 @@
 pub mod archive;
 pub mod code;
 pub mod devices;
+pub mod disk;
 pub mod forms;
 pub mod hart;
 pub mod input;
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("code", code::run),
     ("forms", forms::run),
     ("kept", kept::run),
+    ("disk", disk::run),
     ("nat", nat::run),
     ("pci", pci::run),
     ("share", share::run),

@@ -101,6 +101,8 @@ impl Machine {
             read_only: false,
             block_size: 512,
             serial: "fuzz".into(),
+            discard: true,
+            preferred: 4096,
         };
         let submit = move |request| lock(&asked).push(request);
         let disk = maker.virtio(Blk::new(config, Box::new(submit)));

@@ -70,7 +70,10 @@ impl Rig {
         };
         let config = MachineConfig {
             memory: RAM_SIZE,
-            machine: MachineOptions { virtio_mmio },
+            machine: MachineOptions {
+                virtio_mmio,
+                ..MachineOptions::default()
+            },
             ..MachineConfig::default()
         };
         let disk = BlkConfig {
@@ -78,6 +81,8 @@ impl Rig {
             read_only: false,
             block_size: 512,
             serial: "fuzz".into(),
+            discard: true,
+            preferred: 0,
         };
         let port = |name: &str, is_console| PortConfig {
             name: name.into(),

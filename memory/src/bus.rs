@@ -177,6 +177,13 @@ impl Bus {
             .or_else(|| self.rom(gpa)?.load(gpa, size))
     }
 
+    /// Half an instruction, as fetches see it: of RAM, or of contents whether or not they
+    /// answer directly.
+    pub fn fetch_half(&self, gpa: u64) -> Option<u64> {
+        let contents = || self.rom(gpa)?.content(gpa, Size::B2);
+        self.ram.load(gpa, Size::B2).or_else(contents)
+    }
+
     /// As [`Bus::load`], for bytes at any alignment. `None` where not all of them are
     /// memory of one kind.
     pub fn load_bytes(&self, gpa: u64, bytes: &mut [u8]) -> Option<()> {

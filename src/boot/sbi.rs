@@ -278,8 +278,7 @@ fn debug_console(
         0 | 1 if high != 0 => Err(Error::InvalidParam),
         0 => {
             let mut bytes = vec![0; count.min(CONSOLE_MAX) as usize];
-            hart.ram()
-                .read(low, &mut bytes)
+            hart.read_memory(low, &mut bytes)
                 .ok_or(Error::InvalidParam)?;
             // Does not wait: the caller goes on with the rest (SBI 12.1).
             Ok(machine.console_write(&bytes) as u64)
@@ -315,7 +314,7 @@ fn legacy(hart: &mut Hart, machine: &dyn Machine, extension: u64, args: [u64; 5]
             return Some(all());
         }
         let gpa = hart.debug_translate(args[0])?;
-        let mask = hart.ram().load(gpa, isoform_core::Size::B8)?;
+        let mask = hart.load_memory(gpa, isoform_core::Size::B8)?;
         Some(
             all()
                 .into_iter()

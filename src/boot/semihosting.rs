@@ -69,12 +69,11 @@ pub fn call(hart: &mut Hart, machine: &dyn Machine) -> After {
 /// A word of the argument block.
 fn word(hart: &Hart, block: u64, n: u64) -> Option<u64> {
     let gpa = hart.debug_translate(block.checked_add(8 * n)?)?;
-    hart.ram().load(gpa, Size::B8)
+    hart.load_memory(gpa, Size::B8)
 }
 
 fn byte(hart: &Hart, va: u64) -> Option<u8> {
-    hart.ram()
-        .load(hart.debug_translate(va)?, Size::B1)
+    hart.load_memory(hart.debug_translate(va)?, Size::B1)
         .map(|b| b as u8)
 }
 

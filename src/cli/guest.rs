@@ -38,13 +38,20 @@ pub(super) struct Args {
     #[arg(long, value_name = "CPU", default_value = "rv64",
           value_parser = config::cpu, help_heading = MACHINE)]
     pub(super) cpu: CpuOptions,
-    /// A disk: file=F[,snapshot=on][,readonly=on][,bus=N|pcie.0[,addr=N]]; may be given
-    /// several times
+    /// A disk: file=F[,snapshot=on][,readonly=on][,format=raw|qcow2]
+    /// [,bus=N|pcie.0[,addr=N]] and more; may be given several times
     ///
     /// The first takes virtio-mmio slot 0 (at 0x10001000), the second slot 1, and
     /// so on; bus=N chooses another of the 8, bus=pcie.0 a place on the PCI bus, which
     /// addr=N names (1 to 31). snapshot=on keeps the guest's writes in a
     /// temporary file that vanishes with the machine. A comma in a name is written twice.
+    ///
+    /// What is not said to be raw or qcow2 is looked at. A qcow2 image that builds
+    /// upon another file needs backing=on, which lets that be opened.
+    /// cache=writeback uses the host's page cache and writes it out when the guest
+    /// flushes, cache=none goes around it, and cache=unsafe never waits for the
+    /// host's disk, which loses all when the host fails. discard=off keeps room that
+    /// the guest gives back, and serial=S is the disk's serial number.
     #[arg(long = "drive", value_name = "DRIVE",
           value_parser = config::drive::drive, help_heading = MACHINE)]
     pub(super) drives: Vec<DriveSpec>,

@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args, verbose: u8) -> Result<u8, Failure> {
 fn compared(args: &Args, verbose: u8) -> Result<u8, Failure> {
     let (mut config, payload) = machine::build(&run::Args::of(args.guest.clone()), verbose > 0)?;
     for drive in &mut config.drives {
-        drive.snapshot |= !drive.readonly;
+        drive.request.snapshot |= !drive.request.read_only;
     }
     for bank in &mut config.pflash {
         bank.snapshot |= !bank.readonly;

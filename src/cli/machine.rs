@@ -167,12 +167,12 @@ fn check_options(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A drive's file must be there, and raw.
+/// A drive's file must be there, and in a format that is known or given.
 fn check_drive(spec: &DriveSpec) -> Result<(), LoadError> {
     let source = Source::open(&spec.file)?;
-    let foreign = load::foreign_disk(&source.head()?);
+    let foreign = isoform_disk::foreign(&source.head()?);
     match foreign {
-        Some(what) if !spec.raw => Err(LoadError::Unsupported {
+        Some(what) if spec.format.is_none() => Err(LoadError::Unsupported {
             file: source.name().to_owned(),
             what: what.to_owned(),
             advice: "convert it with `qemu-img convert -O raw`, or give format=raw to use its bytes as they are".into(),
@@ -188,6 +188,12 @@ fn start(args: &Args, verbose: bool) -> Result<Start, Failure> {
         Some(_) if catalogue_name(args).is_some() => named_image(args, verbose)?,
         Some(image) => image_file(args, image)?,
     };
+    if !args.guest.pflash.is_empty() && catalogue_name(args).is_some() {
+        return Err(conflict(
+            "a named image has a kernel of its own and is not started from flash; leave \
+             --pflash or the name out",
+        ));
+    }
     let in_flash = !args.guest.pflash.is_empty() && start.program.is_none();
     if in_flash && let Some(kernel) = &args.guest.kernel {
         let (initrd, append) = (&args.guest.initrd, &args.guest.append);

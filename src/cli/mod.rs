@@ -7,6 +7,7 @@
 
 mod completions;
 mod disasm;
+mod disk;
 mod explain;
 mod failure;
 mod guest;
@@ -56,6 +57,7 @@ debian:riscv64` for a real system.";
 enum Command {
     Run(Box<run::Args>),
     Images(images::Args),
+    Disk(disk::Args),
     Disasm(disasm::Args),
     Explain(explain::Args),
     Lockstep(Box<lockstep::Args>),
@@ -82,6 +84,7 @@ pub fn main_with(words: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose),
         Command::Images(args) => images::run(args),
+        Command::Disk(args) => disk::run(args),
         Command::Disasm(args) => disasm::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Lockstep(args) => lockstep::run(args, cli.verbose),

@@ -3,8 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use isoform_disk::{Cache, Format, Request};
+
 use super::slot::{PCI_BUS, PCI_SLOTS, SlotId, VIRTIO_SLOTS};
 use super::words;
+
+/// What `--drive` knows.
+const KEYS: &str =
+    "file, snapshot, readonly, bus, addr, format, cache, backing, discard and serial";
 
 /// What `bus=` and `addr=` ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +24,7 @@ pub enum BusChoice {
 /// A drive as asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DriveSpec {
-    /// The raw disk image or block device.
+    /// The disk image or block device.
     pub file: PathBuf,
     /// Writes go to a private overlay that vanishes with the machine.
     pub snapshot: bool,
@@ -26,23 +32,27 @@ pub struct DriveSpec {
     pub readonly: bool,
     /// What was asked for with `bus=` and `addr=`.
     pub bus: Option<BusChoice>,
-    /// `format=raw` was given: the file's contents are not second-guessed.
-    pub raw: bool,
+    /// The format, if it was given: then the file's contents are not second-guessed.
+    pub format: Option<Format>,
+    /// What the host keeps in memory, and what a flush does.
+    pub cache: Cache,
+    /// A qcow2 image's backing file may be opened.
+    pub backing: bool,
+    /// Room that the guest gives back is given back to the host.
+    pub discard: bool,
+    /// The disk's serial number, if it was given; 20 bytes at most.
+    pub serial: Option<String>,
 }
 
 /// A drive with its place on the board.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drive {
-    /// The raw disk image or block device.
-    pub file: PathBuf,
-    /// Writes go to a private overlay that vanishes with the machine.
-    pub snapshot: bool,
-    /// The guest sees a read-only disk.
-    pub readonly: bool,
+    /// The image, and how it is opened.
+    pub request: Request,
     /// Where it is.
     pub slot: SlotId,
-    /// `format=raw` was given: the file's contents are not second-guessed.
-    pub raw: bool,
+    /// The serial number that the guest sees.
+    pub serial: String,
 }
 
 impl DriveSpec {
@@ -53,12 +63,16 @@ impl DriveSpec {
             snapshot: false,
             readonly: false,
             bus: None,
-            raw: false,
+            format: None,
+            cache: Cache::default(),
+            backing: false,
+            discard: true,
+            serial: None,
         }
     }
 }
 
-/// Reads `file=F[,snapshot=on|off][,readonly=on|off][,bus=N|pcie.0][,addr=N][,format=raw]`.
+/// Reads `file=F` and the keys of [`KEYS`].
 ///
 /// # Errors
 /// An unknown key, a bad value, a key given twice, no `file`, `addr` without the PCI bus.
@@ -78,19 +92,12 @@ pub fn drive(text: &str) -> Result<DriveSpec, String> {
             "readonly" => spec.readonly = switch()?,
             "bus" => spec.bus = Some(bus(words::value(&word)?)?),
             "addr" => address = Some(pci_address(words::value(&word)?)?),
-            "format" => match words::value(&word)? {
-                "raw" => spec.raw = true,
-                other => {
-                    return Err(format!(
-                        "only raw disks can be used, not `{other}`; convert it with `qemu-img convert -O raw`"
-                    ));
-                }
-            },
-            other => {
-                return Err(format!(
-                    "there is no `{other}` here; known are file, snapshot, readonly, bus, addr and format"
-                ));
-            }
+            "format" => spec.format = Some(format(words::value(&word)?)?),
+            "cache" => spec.cache = cache(words::value(&word)?)?,
+            "backing" => spec.backing = switch()?,
+            "discard" => spec.discard = discard(words::value(&word)?)?,
+            "serial" => spec.serial = Some(serial(words::value(&word)?)?),
+            other => return Err(format!("there is no `{other}` here; known are {KEYS}")),
         }
     }
     if spec.file.as_os_str().is_empty() {
@@ -102,6 +109,41 @@ pub fn drive(text: &str) -> Result<DriveSpec, String> {
         (_, Some(_)) => return Err(format!("`addr` is a place on the PCI bus: bus={PCI_BUS}")),
     };
     Ok(spec)
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    Format::named(text).ok_or_else(|| {
+        format!("`format` is raw or qcow2, not `{text}`; convert it with `qemu-img convert`")
+    })
+}
+
+fn cache(text: &str) -> Result<Cache, String> {
+    match text {
+        "writeback" => Ok(Cache::Writeback),
+        "none" => Ok(Cache::None),
+        "unsafe" => Ok(Cache::Unsafe),
+        _ => Err(format!(
+            "`cache` is writeback, none or unsafe, not `{text}`"
+        )),
+    }
+}
+
+/// `on` and `off`; QEMU's drives say `unmap` and `ignore`.
+fn discard(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "unmap" => Ok(true),
+        "off" | "ignore" => Ok(false),
+        _ => Err(format!("`discard` is on or off, not `{text}`")),
+    }
+}
+
+fn serial(text: &str) -> Result<String, String> {
+    match text.len() <= 20 && text.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "`serial` is up to 20 letters, digits and signs, not `{text}`"
+        )),
+    }
 }
 
 /// The PCI bus; or a virtio-mmio slot: its number, or QEMU's name of it.
@@ -132,6 +174,14 @@ fn pci_address(text: &str) -> Result<usize, String> {
             "`addr` is a device number on the PCI bus, 1 to {}, not `{text}`",
             PCI_SLOTS - 1
         )),
+    }
+}
+
+/// What a guest may tell a disk by, wherever it is.
+fn serial_of(slot: SlotId) -> String {
+    match slot {
+        SlotId::Mmio(slot) => format!("isoform{slot}"),
+        SlotId::Pci(device) => format!("isoform-pci{device}"),
     }
 }
 
@@ -181,11 +231,17 @@ pub fn place(specs: &[DriveSpec], extra: &[DriveSpec]) -> Result<Vec<Drive>, Str
     }
     check_sharing(taken.values().copied())?;
     let drive = |(slot, spec): (&SlotId, &&DriveSpec)| Drive {
-        file: spec.file.clone(),
-        snapshot: spec.snapshot,
-        readonly: spec.readonly,
+        request: Request {
+            path: spec.file.clone(),
+            format: spec.format,
+            read_only: spec.readonly,
+            snapshot: spec.snapshot,
+            cache: spec.cache,
+            backing: spec.backing,
+            discard: spec.discard,
+        },
         slot: *slot,
-        raw: spec.raw,
+        serial: spec.serial.clone().unwrap_or_else(|| serial_of(*slot)),
     };
     Ok(taken.iter().map(drive).collect())
 }
@@ -221,19 +277,26 @@ mod tests {
         let placed = place(&parse(specs)?, &parse(extra)?)?;
         Ok(placed
             .iter()
-            .map(|d| (d.slot, d.file.display().to_string()))
+            .map(|d| (d.slot, d.request.path.display().to_string()))
             .collect())
     }
 
     #[test]
     fn keys_are_read() {
-        let spec = drive("file=a,,b.img,snapshot=on,readonly=off,bus=virtio-mmio-bus.3,format=raw");
+        let spec = drive(
+            "file=a,,b.img,snapshot=on,readonly=off,bus=virtio-mmio-bus.3,format=qcow2,\
+             cache=none,backing=on,discard=off,serial=S-1",
+        );
         let expected = DriveSpec {
             file: "a,b.img".into(),
             snapshot: true,
             readonly: false,
             bus: Some(BusChoice::Mmio(3)),
-            raw: true,
+            format: Some(Format::Qcow2),
+            cache: Cache::None,
+            backing: true,
+            discard: false,
+            serial: Some("S-1".to_owned()),
         };
         assert_eq!(spec, Ok(expected));
     }
@@ -258,8 +321,10 @@ mod tests {
             "file=a,bus=pcie.0,addr=32",
             "file=a,bus=pcie.0,addr=1.1",
             "file=a,bus=pcie.0,addr=x",
-            "file=a,format=qcow2",
-            "file=a,cache=none",
+            "file=a,format=vmdk",
+            "file=a,cache=writethrough",
+            "file=a,discard=perhaps",
+            "file=a,serial=more-than-twenty-bytes",
             "file=a,",
         ];
         for text in bad {

@@ -6,18 +6,34 @@
 //! What the guest changes is in the file soon after (the thread writes at once what it
 //! hears of), and all of it is once the machine has ended.
 
-use super::DiskError;
-use super::image::open_locked;
 use crate::config::firmware::{FLASH_BANK, PflashSpec};
+use isoform_disk::{Access, DiskError, open_locked};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// What erased flash reads.
 const ERASED: u8 = 0xff;
+
+/// Why flash cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FlashError {
+    /// Its file cannot.
+    #[error(transparent)]
+    File(#[from] DiskError),
+    /// It is more than a bank holds.
+    #[error("{} has {size} bytes, and a flash bank holds 32 MiB", .path.display())]
+    Size {
+        /// The file.
+        path: PathBuf,
+        /// Bytes.
+        size: u64,
+    },
+}
 
 /// An open file.
 #[derive(Debug)]
@@ -26,15 +42,31 @@ pub struct FlashFile {
     length: u64,
     read_only: bool,
     keeps: bool,
+    /// Something was lost, and told.
+    told: bool,
+}
+
+impl Drop for FlashFile {
+    fn drop(&mut self) {
+        if self.keeps
+            && let Err(e) = self.file.sync_data()
+        {
+            log::warn!("flash: {e}");
+        }
+    }
 }
 
 impl FlashFile {
     /// Opens and locks it: many may read it, or one may write it.
-    pub fn open(spec: &PflashSpec) -> Result<Self, DiskError> {
+    pub fn open(spec: &PflashSpec) -> Result<Self, FlashError> {
         let keeps = !spec.readonly && !spec.snapshot;
-        let (file, length) = open_locked(&spec.file, keeps)?;
+        let access = match keeps {
+            true => Access::Write,
+            false => Access::Read,
+        };
+        let (file, length) = open_locked(&spec.file, access)?;
         if length > FLASH_BANK {
-            return Err(DiskError::FlashSize {
+            return Err(FlashError::Size {
                 path: spec.file.clone(),
                 size: length,
             });
@@ -44,6 +76,7 @@ impl FlashFile {
             length,
             read_only: spec.readonly,
             keeps,
+            told: false,
         })
     }
 
@@ -66,7 +99,9 @@ impl FlashFile {
 
     /// Takes over a change; a file that is too short grows by erased flash.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) {
-        if let Err(e) = self.try_write(offset, bytes) {
+        if let Err(e) = self.try_write(offset, bytes)
+            && !std::mem::replace(&mut self.told, true)
+        {
             log::warn!("flash: what the guest changed at {offset:#x} is lost: {e}");
         }
     }
@@ -82,8 +117,15 @@ impl FlashFile {
     }
 }
 
-/// Bytes of the pieces in which changes wait.
+/// Bytes of changes that wait in the order in which they were made.
+const IN_ORDER: usize = 4 << 20;
+/// Bytes that a change takes besides its own, roughly.
+const EACH: usize = 64;
+/// Bytes of the pieces in which changes wait otherwise.
 const PIECE: usize = 4096;
+
+/// A change: where, and what is there now.
+type Change = (u64, Vec<u8>);
 
 /// A piece of the bank, with what of it changed.
 struct Piece {
@@ -91,39 +133,84 @@ struct Piece {
     changed: [bool; PIECE],
 }
 
-/// What waits to be written: the last content of each byte and no more, so that a guest
-/// that writes faster than the host cannot make it grow beyond the bank.
+/// What waits to be written. In order, since firmware relies on it; but where the host is
+/// so slow that too much waits, the last content of each byte and no more, so that a
+/// guest cannot make it grow beyond the bank.
 #[derive(Default)]
 struct Waiting {
+    queue: Vec<Change>,
+    queued: usize,
+    /// What came after the queue.
     pieces: BTreeMap<u64, Box<Piece>>,
     ended: bool,
 }
 
 impl Waiting {
     fn add(&mut self, offset: u64, bytes: &[u8]) {
-        for (at, byte) in (offset..).zip(bytes) {
-            let piece = self.pieces.entry(at / PIECE as u64).or_insert_with(|| {
+        let more = bytes.len() + EACH;
+        if self.pieces.is_empty() && self.queued + more <= IN_ORDER {
+            self.queue.push((offset, bytes.to_vec()));
+            self.queued += more;
+        } else {
+            self.merge(offset, bytes);
+        }
+    }
+
+    fn merge(&mut self, mut offset: u64, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let within = (offset % PIECE as u64) as usize;
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE - within));
+            let empty = || {
                 Box::new(Piece {
                     bytes: [0; PIECE],
                     changed: [false; PIECE],
                 })
-            });
-            let within = (at % PIECE as u64) as usize;
-            (piece.bytes[within], piece.changed[within]) = (*byte, true);
+            };
+            let number = offset / PIECE as u64;
+            self.pieces
+                .entry(number)
+                .or_insert_with(empty)
+                .put(within, now);
+            (offset, bytes) = (offset + now.len() as u64, later);
         }
+    }
+
+    /// What is to be written next.
+    fn take(&mut self) -> Vec<Change> {
+        if !self.queue.is_empty() {
+            self.queued = 0;
+            return std::mem::take(&mut self.queue);
+        }
+        let pieces = std::mem::take(&mut self.pieces).into_iter();
+        pieces
+            .flat_map(|(number, piece)| piece.runs(number * PIECE as u64))
+            .collect()
     }
 }
 
 impl Piece {
-    /// Each run of changed bytes, with where it begins.
-    fn runs(&self) -> impl Iterator<Item = (usize, &[u8])> {
+    fn put(&mut self, within: usize, bytes: &[u8]) {
+        let range = within..within + bytes.len();
+        if let Some(place) = self.bytes.get_mut(range.clone()) {
+            place.copy_from_slice(bytes);
+        }
+        if let Some(changed) = self.changed.get_mut(range) {
+            changed.fill(true);
+        }
+    }
+
+    /// Each run of changed bytes, of a piece that begins at `offset`.
+    fn runs(&self, offset: u64) -> Vec<Change> {
         let mut at = 0;
-        self.changed.chunk_by(|a, b| a == b).filter_map(move |run| {
-            let start = at;
-            at += run.len();
-            let changed = run.first() == Some(&true);
-            changed.then(|| self.bytes.get(start..at).map(|bytes| (start, bytes)))?
-        })
+        let mut runs = Vec::new();
+        for run in self.changed.chunk_by(|a, b| a == b) {
+            let end = at + run.len();
+            if let (Some(true), Some(bytes)) = (run.first(), self.bytes.get(at..end)) {
+                runs.push((offset + at as u64, bytes.to_vec()));
+            }
+            at = end;
+        }
+        runs
     }
 }
 
@@ -143,16 +230,15 @@ impl Changes {
         told.notify_one();
     }
 
-    /// Waits for changes; `None` at the end.
-    fn take(&self) -> Option<BTreeMap<u64, Box<Piece>>> {
+    /// Waits for changes; none at the end.
+    fn take(&self) -> Vec<Change> {
         let (waiting, told) = &*self.0;
         let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = |w: &mut Waiting| w.pieces.is_empty() && !w.ended;
+        let idle = |w: &mut Waiting| w.queue.is_empty() && w.pieces.is_empty() && !w.ended;
         let mut waiting = told
             .wait_while(waiting, idle)
             .unwrap_or_else(PoisonError::into_inner);
-        let pieces = std::mem::take(&mut waiting.pieces);
-        (!pieces.is_empty()).then_some(pieces)
+        waiting.take()
     }
 }
 
@@ -170,15 +256,14 @@ impl FlashWorker {
         let thread = std::thread::Builder::new()
             .name("flash".into())
             .spawn(move || {
-                while let Some(pieces) = heard.take() {
-                    for (number, piece) in pieces {
-                        for (within, bytes) in piece.runs() {
-                            file.write(number * PIECE as u64 + within as u64, bytes);
-                        }
+                loop {
+                    let changes = heard.take();
+                    if changes.is_empty() {
+                        break;
                     }
-                }
-                if let Err(e) = file.file.sync_data() {
-                    log::warn!("flash: {e}");
+                    for (offset, bytes) in changes {
+                        file.write(offset, &bytes);
+                    }
                 }
             })?;
         Ok(Self {
@@ -232,15 +317,23 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_by_what_there_is() {
+    fn what_waits_is_in_order_and_bounded() {
         let mut waiting = Waiting::default();
-        for n in 0..100_000u32 {
-            waiting.add(4094, &n.to_le_bytes());
+        for n in 0..1_000_000u32 {
+            waiting.add(u64::from(n % 2) * 4094, &n.to_le_bytes());
         }
-        assert_eq!(waiting.pieces.len(), 2);
-        let runs: Vec<_> = waiting.pieces.values().flat_map(|p| p.runs()).collect();
-        let last = 99_999u32.to_le_bytes();
-        assert_eq!(runs, [(4094, &last[..2]), (0, &last[2..])]);
+        assert!(waiting.queued <= IN_ORDER);
+        let first = waiting.take();
+        let in_order = first.iter().zip(0u32..);
+        in_order.for_each(|((_, bytes), n)| assert_eq!(*bytes, n.to_le_bytes()));
+        let (even, odd) = (999_998u32.to_le_bytes(), 999_999u32.to_le_bytes());
+        let last = [
+            (0, even.to_vec()),
+            (4094, odd[..2].to_vec()),
+            (4096, odd[2..].to_vec()),
+        ];
+        assert_eq!(waiting.take(), last);
+        assert_eq!(waiting.take(), []);
     }
 
     #[test]
@@ -248,10 +341,10 @@ mod tests {
         let f = tempfile::NamedTempFile::new().expect("a temporary file");
         let writer = FlashFile::open(&spec(f.path())).expect("empty flash");
         let second = FlashFile::open(&spec(f.path()));
-        assert!(matches!(second, Err(DiskError::InUse(_))));
+        assert!(matches!(second, Err(FlashError::File(DiskError::InUse(_)))));
         drop(writer);
         f.as_file().set_len(FLASH_BANK + 1).expect("sparse");
         let large = FlashFile::open(&spec(f.path()));
-        assert!(matches!(large, Err(DiskError::FlashSize { .. })));
+        assert!(matches!(large, Err(FlashError::Size { .. })));
     }
 }

@@ -1,7 +1,7 @@
 //! The thread that does a disk's work.
 
-use super::image::Image;
 use isoform_devices::virtio::blk::{BlockOp, BlockRequest, IoError};
+use isoform_disk::Image;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -69,6 +69,21 @@ pub fn perform(image: &mut Image, op: BlockOp) -> Answer {
                 written.and_then(|()| image.flush())
             } else {
                 written
+            };
+            durable.map(|()| Vec::new())
+        }
+        BlockOp::Discard { sector, sectors } => image.discard(sector, sectors).map(|()| Vec::new()),
+        BlockOp::WriteZeroes {
+            sector,
+            sectors,
+            unmap,
+            through,
+        } => {
+            let zeroed = image.write_zeroes(sector, sectors, unmap);
+            let durable = if through {
+                zeroed.and_then(|()| image.flush())
+            } else {
+                zeroed
             };
             durable.map(|()| Vec::new())
         }

@@ -3,7 +3,7 @@
 use crate::board::BoardError;
 use crate::boot::load::LoadError;
 use crate::console::ConsoleError;
-use crate::disk::DiskError;
+use isoform_disk::DiskError;
 use isoform_riscv::CpuError;
 use std::path::PathBuf;
 
@@ -36,6 +36,9 @@ pub enum VmError {
     /// A folder cannot be shared.
     #[error("--share: {0}")]
     Share(#[from] isoform_share::ShareError),
+    /// Flash cannot be used.
+    #[error(transparent)]
+    Flash(#[from] crate::disk::FlashError),
     /// The serial line cannot be set up.
     #[error(transparent)]
     Console(#[from] ConsoleError),

@@ -10,7 +10,7 @@ use super::shared::{Bells, Nudge, Shared};
 use crate::board::{Connections, FlashBank, Slot};
 use crate::config::{ClockChoice, Drive, FwCfgName, MachineConfig, SlotId};
 use crate::console::{Console, ConsoleEvent, Output, Policy};
-use crate::disk::{FlashFile, FlashWorker, Image, Worker, perform};
+use crate::disk::{FlashFile, FlashWorker, Worker, perform};
 use isoform_core::Clock;
 use isoform_devices::CharSink;
 use isoform_devices::finisher;
@@ -18,6 +18,7 @@ use isoform_devices::fw_cfg::{Items, spec::key};
 use isoform_devices::pflash::FlashPort;
 use isoform_devices::virtio::blk::{BlkConfig, BlockPort, BlockRequest};
 use isoform_devices::virtio::{Doorbell, rng::EntropyPort};
+use isoform_disk::Image;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use std::sync::mpsc::Sender;
@@ -123,12 +124,14 @@ pub(super) fn disks(
     let mut slots = Vec::new();
     for drive in &config.drives {
         let Drive { slot, .. } = *drive;
-        let mut image = Image::open(drive)?;
+        let mut image = Image::open(&drive.request)?;
         let blk = BlkConfig {
             capacity: image.sectors(),
             read_only: image.read_only(),
             block_size: 512,
-            serial: serial(slot),
+            serial: drive.serial.clone(),
+            discard: drive.request.discard,
+            preferred: image.preferred(),
         };
         let post = time.post.clone();
         let port: Box<dyn BlockPort> = if time.insn.is_some() {
@@ -200,14 +203,6 @@ fn items(config: &MachineConfig) -> Items {
         }
     }
     items
-}
-
-/// What a guest may tell a disk by, wherever it is.
-fn serial(slot: SlotId) -> String {
-    match slot {
-        SlotId::Mmio(slot) => format!("isoform{slot}"),
-        SlotId::Pci(device) => format!("isoform-pci{device}"),
-    }
 }
 
 /// The last virtio-mmio slot that holds nothing; where all are taken, the first place on

@@ -138,6 +138,16 @@ impl Hart {
         &self.ram
     }
 
+    /// Loads memory, naturally aligned: RAM or what flash holds.
+    pub fn load_memory(&self, gpa: u64, size: isoform_core::Size) -> Option<u64> {
+        self.bus.load(gpa, size)
+    }
+
+    /// Copies memory out: RAM or what flash holds.
+    pub fn read_memory(&self, gpa: u64, bytes: &mut [u8]) -> Option<()> {
+        self.bus.load_bytes(gpa, bytes)
+    }
+
     /// Clears a pending supervisor software interrupt, as a write to `sip` would.
     pub fn clear_software_interrupt(&self) {
         self.lines.change(0, 1 << crate::lines::irq::SSI);

@@ -132,7 +132,7 @@ fn is_semihosting_call(hart: &Hart) -> bool {
     // They may start at any even address.
     let half = |n: u64| {
         let gpa = hart.debug_translate(start.wrapping_add(2 * n))?;
-        hart.ram.load(gpa, Size::B2)
+        hart.bus.fetch_half(gpa)
     };
     let halves = CALL.iter().flat_map(|word| [word & 0xffff, word >> 16]);
     (0..)

@@ -6,7 +6,6 @@ use crate::csr::{counters, mstatus};
 use crate::hart::Hart;
 use crate::mmu::Access;
 use crate::state::Priv;
-use isoform_core::Size;
 
 /// An exception to be delivered (Priv. 3.1.15, `mcause`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +182,7 @@ impl Hart {
 
     fn fetch_parcel(&mut self, va: u64) -> Option<u64> {
         let found = self.translate(va, 2, Access::Fetch).ok()?;
-        self.ram.load(found.gpa, Size::B2)
+        self.bus.fetch_half(found.gpa)
     }
 }
 

@@ -97,7 +97,8 @@ fn kind(source: &Source, head: &[u8]) -> Result<Kind, LoadError> {
         return Err(LoadError::Unsupported {
             file: source.name().to_owned(),
             what: what.into(),
-            advice: "convert it first, for example with `qemu-img convert -O raw`".into(),
+            advice: "give it with --drive if it is qcow2; else convert it with `qemu-img convert`"
+                .into(),
         });
     }
     if let Some(disk) = Disk::of(head) {

@@ -21,15 +21,6 @@ pub enum Disk {
     Iso9660,
 }
 
-/// Disk images in a form of some other program, which are not raw.
-const FOREIGN: [(&[u8], usize, &str); 5] = [
-    (b"QFI\xfb", 0, "a qcow2 disk image"),
-    (b"KDMV", 0, "a VMDK disk image"),
-    (b"vhdxfile", 0, "a VHDX disk image"),
-    (b"conectix", 0, "a VHD disk image"),
-    (b"\x7f\x10\xda\xbe", 0x40, "a VDI disk image"),
-];
-
 /// How much of a disk is looked at: btrfs keeps its superblock at 64 KiB.
 pub(super) const LOOK: u64 = 0x1_1000;
 
@@ -93,10 +84,11 @@ fn has_partition(head: &[u8]) -> bool {
     entries.clone().all(|entry| entry[0] & 0x7f == 0) && entries.any(|entry| entry[4] != 0)
 }
 
-/// The name of another program's disk format, with an article.
+/// The name of another program's disk format, with an article. Among them is qcow2,
+/// which says nothing of what is on the disk.
 pub fn foreign(head: &[u8]) -> Option<&'static str> {
-    let found = FOREIGN
-        .iter()
-        .find(|(magic, at, _)| head.get(*at..).is_some_and(|tail| tail.starts_with(magic)));
-    found.map(|(_, _, name)| *name)
+    match head.starts_with(b"QFI\xfb") {
+        true => Some("a qcow2 disk image"),
+        false => isoform_disk::foreign(head),
+    }
 }

@@ -97,9 +97,11 @@ impl Payload {
         let initrd = if self.initrd.is_empty() {
             None
         } else {
-            let after = program
-                .as_ref()
-                .map_or(ram.ram(), |entry| entry.extent.clone());
+            // What is in flash leaves all of RAM free.
+            let in_ram = |entry: &&Entry| entry.extent.start >= ram.ram().start;
+            let after = program.as_ref().filter(in_ram);
+            let start = ram.ram().start;
+            let after = after.map_or(start..start, |entry| entry.extent.clone());
             Some(self.load_initrd(&after, &taken, ram)?)
         };
         Ok(Loaded {

@@ -106,13 +106,13 @@ fn next(hart: &mut Hart) -> String {
     let mut bytes = [0; 4];
     let within = (isoform_memory::PAGE - at).min(4) as usize;
     let (here, beyond) = bytes.split_at_mut(within);
-    let read = hart.ram().read(page.gpa + at, here);
+    let read = hart.read_memory(page.gpa + at, here);
     if !beyond.is_empty() {
         // Its second half, from wherever that is: told only, never executed.
         hart.state.pc = pc.wrapping_add(within as u64);
         let page = hart.fetch_page();
         hart.state.pc = pc;
-        let _ = page.map(|page| hart.ram().read(page.gpa, beyond));
+        let _ = page.map(|page| hart.read_memory(page.gpa, beyond));
     }
     let all = Ext::ALL.iter().fold(ExtSet::NONE, |set, e| set.with(*e));
     match read.and_then(|()| disassemble(&bytes, pc, all)) {

@@ -24,7 +24,9 @@ use isoform_memory::Ram;
 
 use super::chain::Chain;
 use super::{NeedsReset, Queues, Transport, VirtioDevice, VirtioSlot};
-use spec::{Features, HEADER_BYTES, ID_BYTES, RequestStatus, SECTOR, kind};
+use spec::{
+    Features, HEADER_BYTES, ID_BYTES, RANGE_BYTES, RANGE_UNMAP, RequestStatus, SECTOR, kind,
+};
 
 pub use saved::{BlkState, RequestState};
 
@@ -35,6 +37,12 @@ const QUEUE_SIZE: u16 = 256;
 pub const IN_FLIGHT_MAX: usize = 64;
 /// Bytes of one piece of a request.
 pub const PIECE: u64 = 256 << 10;
+/// Sectors of one range to discard: 1 GiB.
+pub const DISCARD_MAX: u32 = 1 << 21;
+/// Sectors of one range to make zeros: 64 MiB, which a host may have to write.
+pub const ZEROES_MAX: u32 = 1 << 17;
+/// What real disks write at once, in bytes.
+const PHYSICAL_BLOCK: u32 = 4096;
 
 /// What is to be done to the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +65,24 @@ pub enum BlockOp {
     },
     /// Make durable what was completed before.
     Flush,
+    /// Give room back; what is read there then may be anything.
+    Discard {
+        /// First sector.
+        sector: u64,
+        /// Sectors: positive, at most [`DISCARD_MAX`].
+        sectors: u64,
+    },
+    /// Make sectors zeros.
+    WriteZeroes {
+        /// First sector.
+        sector: u64,
+        /// Sectors: positive, at most [`ZEROES_MAX`].
+        sectors: u64,
+        /// Their room may be given back.
+        unmap: bool,
+        /// As for a write.
+        through: bool,
+    },
 }
 
 /// A piece of work for whoever has the disk.
@@ -98,6 +124,10 @@ pub struct BlkConfig {
     pub block_size: u32,
     /// The identifier; its first 20 bytes count.
     pub serial: String,
+    /// Discards are offered, and zeros may give room back.
+    pub discard: bool,
+    /// The unit of writes that costs the disk least, in bytes; 0 if there is none.
+    pub preferred: u64,
 }
 
 /// The block device. See the [module documentation](self).
@@ -131,9 +161,31 @@ struct Request {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
-    Read { sector: u64 },
-    Write { sector: u64, through: bool },
+    Read {
+        sector: u64,
+    },
+    Write {
+        sector: u64,
+        through: bool,
+    },
     Flush,
+    Discard {
+        sector: u64,
+        sectors: u64,
+    },
+    WriteZeroes {
+        sector: u64,
+        sectors: u64,
+        unmap: bool,
+        through: bool,
+    },
+}
+
+impl Work {
+    /// Whether data is moved, piece by piece. What moves none is one piece.
+    fn moves_data(self) -> bool {
+        matches!(self, Work::Read { .. } | Work::Write { .. })
+    }
 }
 
 impl Request {
@@ -143,7 +195,7 @@ impl Request {
             // The last writable byte is the status.
             Work::Read { .. } => self.chain.writable.len().saturating_sub(1),
             Work::Write { .. } => self.chain.readable.len().saturating_sub(HEADER_BYTES),
-            Work::Flush => 0,
+            Work::Flush | Work::Discard { .. } | Work::WriteZeroes { .. } => 0,
         }
     }
 
@@ -201,12 +253,12 @@ impl Blk {
     ) -> Result<Result<Work, (RequestStatus, u64)>, NeedsReset> {
         let mut header = [0; HEADER_BYTES as usize];
         chain.readable.read(queues.ram(), 0, &mut header)?;
-        let [k0, k1, k2, k3, _, _, _, _, sector @ ..] = header;
+        let [_, _, _, _, _, _, _, _, sector @ ..] = header;
         let sector = u64::from_le_bytes(sector);
         let data_in = chain.writable.len().checked_sub(1).ok_or(NeedsReset)?;
         let data_out = chain.readable.len() - HEADER_BYTES;
         let failed = Err((RequestStatus::IoErr, 0));
-        Ok(match u32::from_le_bytes([k0, k1, k2, k3]) {
+        Ok(match kind_of(header) {
             kind::IN if self.fits(sector, data_in) => Ok(Work::Read { sector }),
             kind::OUT if self.fits(sector, data_out) && !self.config.read_only => Ok(Work::Write {
                 sector,
@@ -214,6 +266,11 @@ impl Blk {
             }),
             kind::IN | kind::OUT => failed,
             kind::FLUSH => Ok(Work::Flush),
+            kind::DISCARD | kind::WRITE_ZEROES
+                if queues.has(self.range_feature(kind_of(header)).bits()) =>
+            {
+                self.range(kind_of(header), chain, queues)?
+            }
             kind::GET_ID => {
                 let id = self.identifier();
                 let len = data_in.min(ID_BYTES as u64);
@@ -223,6 +280,63 @@ impl Blk {
             }
             _ => Err((RequestStatus::Unsupp, 0)),
         })
+    }
+
+    /// The feature that a kind of request with a range comes with.
+    fn range_feature(&self, kind: u32) -> Features {
+        match kind {
+            kind::DISCARD => Features::DISCARD,
+            _ => Features::WRITE_ZEROES,
+        }
+    }
+
+    /// Reads the one range of a discard or of zeros to write (5.2.6.2). Flags that it
+    /// must not have are not supported; a range that is not of the disk, is too long or
+    /// not the only one fails. An empty one is done at once.
+    fn range(
+        &self,
+        kind: u32,
+        chain: &Chain,
+        queues: &Queues<'_>,
+    ) -> Result<Result<Work, (RequestStatus, u64)>, NeedsReset> {
+        let failed = Ok(Err((RequestStatus::IoErr, 0)));
+        if chain.readable.len() != HEADER_BYTES + RANGE_BYTES || self.config.read_only {
+            return failed;
+        }
+        let mut range = [0; RANGE_BYTES as usize];
+        chain
+            .readable
+            .read(queues.ram(), HEADER_BYTES, &mut range)?;
+        let [sector @ .., n0, n1, n2, n3, f0, f1, f2, f3] = range;
+        let sector = u64::from_le_bytes(sector);
+        let sectors = u32::from_le_bytes([n0, n1, n2, n3]);
+        let flags = u32::from_le_bytes([f0, f1, f2, f3]);
+        let (known, most) = match kind {
+            kind::DISCARD => (0, DISCARD_MAX),
+            _ => (RANGE_UNMAP, ZEROES_MAX),
+        };
+        if flags & !known != 0 {
+            return Ok(Err((RequestStatus::Unsupp, 0)));
+        }
+        let count = u64::from(sectors);
+        if sectors > most || !self.fits(sector, count * SECTOR) {
+            return failed;
+        }
+        if sectors == 0 {
+            return Ok(Err((RequestStatus::Ok, 0)));
+        }
+        Ok(Ok(match kind {
+            kind::DISCARD => Work::Discard {
+                sector,
+                sectors: count,
+            },
+            _ => Work::WriteZeroes {
+                sector,
+                sectors: count,
+                unmap: flags & RANGE_UNMAP != 0,
+                through: !queues.has(Features::FLUSH.bits()),
+            },
+        }))
     }
 
     /// Whether `bytes` from `sector` on are whole sectors of the disk.
@@ -245,7 +359,7 @@ impl Blk {
     /// Passes the next piece of a request on, or finishes it.
     fn advance(&mut self, mut request: Request, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
         let piece = request.piece();
-        if piece == 0 && request.work != Work::Flush {
+        if piece == 0 && request.work.moves_data() {
             return finish(queues, &request.chain, RequestStatus::Ok, data_in(&request));
         }
         let at = request.done / SECTOR;
@@ -265,6 +379,18 @@ impl Blk {
                 }
             }
             Work::Flush => BlockOp::Flush,
+            Work::Discard { sector, sectors } => BlockOp::Discard { sector, sectors },
+            Work::WriteZeroes {
+                sector,
+                sectors,
+                unmap,
+                through,
+            } => BlockOp::WriteZeroes {
+                sector,
+                sectors,
+                unmap,
+                through,
+            },
         };
         let id = self.next_id;
         self.next_id += 1;
@@ -305,7 +431,7 @@ impl Blk {
         let piece = request.piece();
         let data = match (request.work, result) {
             (Work::Read { .. }, Ok(data)) if data.len() as u64 == piece => data,
-            (Work::Write { .. } | Work::Flush, Ok(_)) => Vec::new(),
+            (work, Ok(_)) if !matches!(work, Work::Read { .. }) => Vec::new(),
             _ => {
                 let written = data_in(&request);
                 return finish(queues, &request.chain, RequestStatus::IoErr, written);
@@ -315,8 +441,8 @@ impl Blk {
         chain.writable.write(queues.ram(), request.done, &data)?;
         request.done += piece;
         match request.work {
-            Work::Flush => finish(queues, &request.chain, RequestStatus::Ok, 0),
-            _ => self.advance(request, queues),
+            work if work.moves_data() => self.advance(request, queues),
+            _ => finish(queues, &request.chain, RequestStatus::Ok, 0),
         }
     }
 
@@ -331,11 +457,17 @@ impl Blk {
     }
 }
 
+/// The kind in a request's header.
+fn kind_of(header: [u8; HEADER_BYTES as usize]) -> u32 {
+    let [k0, k1, k2, k3, ..] = header;
+    u32::from_le_bytes([k0, k1, k2, k3])
+}
+
 /// Bytes of data that a request has written to guest memory.
 fn data_in(request: &Request) -> u64 {
     match request.work {
         Work::Read { .. } => request.done,
-        Work::Write { .. } | Work::Flush => 0,
+        _ => 0,
     }
 }
 
@@ -373,8 +505,12 @@ impl VirtioDevice for Blk {
     const VERSION: u8 = 1;
 
     fn features(&self) -> u64 {
-        let mut features = Features::SEG_MAX | Features::BLK_SIZE | Features::FLUSH;
-        features.set(Features::RO, self.config.read_only);
+        let mut features =
+            Features::SEG_MAX | Features::BLK_SIZE | Features::FLUSH | Features::TOPOLOGY;
+        let writable = !self.config.read_only;
+        features.set(Features::RO, !writable);
+        features.set(Features::WRITE_ZEROES, writable);
+        features.set(Features::DISCARD, writable && self.config.discard);
         features.bits()
     }
 
@@ -392,7 +528,23 @@ impl VirtioDevice for Blk {
         config.extend(u32::from(QUEUE_SIZE - 2).to_le_bytes());
         // geometry: not offered.
         config.extend([0; 4]);
-        config.extend(self.config.block_size.to_le_bytes());
+        let block = self.config.block_size;
+        config.extend(block.to_le_bytes());
+        // topology: what real disks write at once, no offset, and sizes in blocks.
+        let physical = PHYSICAL_BLOCK.max(block);
+        config.push((physical / block.max(1)).trailing_zeros() as u8);
+        config.push(0);
+        config.extend(((physical / block.max(1)) as u16).to_le_bytes());
+        let preferred = self.config.preferred / u64::from(block.max(1));
+        config.extend((preferred as u32).to_le_bytes());
+        // writeback, unused, num_queues: not offered.
+        config.extend([0; 4]);
+        // Discards and zeros: sectors and ranges at most.
+        let unit = self.config.preferred.max(physical.into()) / SECTOR;
+        for field in [DISCARD_MAX, 1, unit as u32, ZEROES_MAX, 1] {
+            config.extend(field.to_le_bytes());
+        }
+        config.extend([u8::from(self.config.discard), 0, 0, 0]);
         config
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::VirtioDevice;
 use super::super::chain::Chain;
 use super::spec::{HEADER_BYTES, SECTOR};
-use super::{Blk, IN_FLIGHT_MAX, Request, Work};
+use super::{Blk, DISCARD_MAX, IN_FLIGHT_MAX, Request, Work, ZEROES_MAX};
 
 /// The state of a [`Blk`]: requests in flight, in the order they were passed on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,9 +25,24 @@ pub struct RequestState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum WorkState {
-    Read { sector: u64 },
-    Write { sector: u64, through: bool },
+    Read {
+        sector: u64,
+    },
+    Write {
+        sector: u64,
+        through: bool,
+    },
     Flush,
+    Discard {
+        sector: u64,
+        sectors: u64,
+    },
+    WriteZeroes {
+        sector: u64,
+        sectors: u64,
+        unmap: bool,
+        through: bool,
+    },
 }
 
 impl Blk {
@@ -71,8 +86,14 @@ impl Blk {
                 self.fits(sector, request.total())
             }
             Work::Flush => true,
+            Work::Discard { sector, sectors } => {
+                sectors <= DISCARD_MAX.into() && self.fits(sector, sectors * SECTOR)
+            }
+            Work::WriteZeroes {
+                sector, sectors, ..
+            } => sectors <= ZEROES_MAX.into() && self.fits(sector, sectors * SECTOR),
         };
-        let writes = matches!(request.work, Work::Write { .. });
+        let writes = !matches!(request.work, Work::Read { .. } | Work::Flush);
         in_disk
             && !(writes && self.config.read_only)
             && request.chain.is_valid(ram)
@@ -95,6 +116,18 @@ fn save_request(request: &Request) -> RequestState {
             Work::Read { sector } => WorkState::Read { sector },
             Work::Write { sector, through } => WorkState::Write { sector, through },
             Work::Flush => WorkState::Flush,
+            Work::Discard { sector, sectors } => WorkState::Discard { sector, sectors },
+            Work::WriteZeroes {
+                sector,
+                sectors,
+                unmap,
+                through,
+            } => WorkState::WriteZeroes {
+                sector,
+                sectors,
+                unmap,
+                through,
+            },
         },
         chain: chain.clone(),
         done: *done,
@@ -108,6 +141,18 @@ fn load_request(state: RequestState) -> Request {
             WorkState::Read { sector } => Work::Read { sector },
             WorkState::Write { sector, through } => Work::Write { sector, through },
             WorkState::Flush => Work::Flush,
+            WorkState::Discard { sector, sectors } => Work::Discard { sector, sectors },
+            WorkState::WriteZeroes {
+                sector,
+                sectors,
+                unmap,
+                through,
+            } => Work::WriteZeroes {
+                sector,
+                sectors,
+                unmap,
+                through,
+            },
         },
         chain,
         done,

@@ -8,8 +8,13 @@ pub const SECTOR: u64 = 512;
 pub const HEADER_BYTES: u64 = 16;
 /// Bytes of the identifier that GET_ID gives.
 pub const ID_BYTES: usize = 20;
-/// Bytes of the configuration space up to and including `blk_size`.
-pub const CONFIG_BYTES: usize = 24;
+/// Bytes of the configuration space up to and including `write_zeroes_may_unmap` with
+/// what is unused after it.
+pub const CONFIG_BYTES: usize = 60;
+/// Bytes of a range to discard or to make zeros.
+pub const RANGE_BYTES: u64 = 16;
+/// A range's flag: its room may be given back.
+pub const RANGE_UNMAP: u32 = 1 << 0;
 
 bitflags! {
     /// Feature bits (5.2.3).
@@ -23,6 +28,12 @@ bitflags! {
         const BLK_SIZE = 1 << 6;
         /// There is a cache that can be flushed.
         const FLUSH = 1 << 9;
+        /// The fields of the topology are valid.
+        const TOPOLOGY = 1 << 10;
+        /// Room can be given back.
+        const DISCARD = 1 << 13;
+        /// Sectors can be made zeros.
+        const WRITE_ZEROES = 1 << 14;
     }
 }
 
@@ -36,6 +47,10 @@ pub mod kind {
     pub const FLUSH: u32 = 4;
     /// Read the identifier.
     pub const GET_ID: u32 = 8;
+    /// Give room back.
+    pub const DISCARD: u32 = 11;
+    /// Make sectors zeros.
+    pub const WRITE_ZEROES: u32 = 13;
 }
 
 /// The last byte of a request, written by the device.

@@ -47,6 +47,8 @@ fn config(read_only: bool) -> BlkConfig {
         read_only,
         block_size: 4096,
         serial: "isoform-0123456789-beyond".to_owned(),
+        discard: true,
+        preferred: 65536,
     }
 }
 
@@ -77,7 +79,13 @@ fn answer(t: &mut Rig<Blk>, request: BlockRequest, store: &mut [u8]) {
             store[at(sector)..at(sector) + data.len()].copy_from_slice(&data);
             Vec::new()
         }
-        BlockOp::Flush => Vec::new(),
+        BlockOp::WriteZeroes {
+            sector, sectors, ..
+        } => {
+            store[at(sector)..at(sector + sectors)].fill(0);
+            Vec::new()
+        }
+        BlockOp::Flush | BlockOp::Discard { .. } => Vec::new(),
     };
     t.slot.complete(request.id, Ok(result));
 }
@@ -101,6 +109,9 @@ fn constants_are_those_of_the_linux_headers() {
         (Features::RO, vb::VIRTIO_BLK_F_RO),
         (Features::BLK_SIZE, vb::VIRTIO_BLK_F_BLK_SIZE),
         (Features::FLUSH, vb::VIRTIO_BLK_F_FLUSH),
+        (Features::TOPOLOGY, vb::VIRTIO_BLK_F_TOPOLOGY),
+        (Features::DISCARD, vb::VIRTIO_BLK_F_DISCARD),
+        (Features::WRITE_ZEROES, vb::VIRTIO_BLK_F_WRITE_ZEROES),
     ] {
         assert_eq!(ours.bits(), 1 << theirs);
     }
@@ -108,9 +119,121 @@ fn constants_are_those_of_the_linux_headers() {
     assert_eq!(kind::OUT, vb::VIRTIO_BLK_T_OUT);
     assert_eq!(kind::FLUSH, vb::VIRTIO_BLK_T_FLUSH);
     assert_eq!(kind::GET_ID, vb::VIRTIO_BLK_T_GET_ID);
+    assert_eq!(kind::DISCARD, vb::VIRTIO_BLK_T_DISCARD);
+    assert_eq!(kind::WRITE_ZEROES, vb::VIRTIO_BLK_T_WRITE_ZEROES);
+    assert_eq!(RANGE_UNMAP, vb::VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP);
+    assert_eq!(
+        RANGE_BYTES as usize,
+        size_of::<vb::virtio_blk_discard_write_zeroes>()
+    );
     assert_eq!(ID_BYTES as u32, vb::VIRTIO_BLK_ID_BYTES);
     assert_eq!(RequestStatus::IoErr as u32, vb::VIRTIO_BLK_S_IOERR);
     assert_eq!(RequestStatus::Unsupp as u32, vb::VIRTIO_BLK_S_UNSUPP);
+}
+
+const RANGES: u64 = FLUSH | 1 << vb::VIRTIO_BLK_F_DISCARD | 1 << vb::VIRTIO_BLK_F_WRITE_ZEROES;
+
+fn range(sector: u64, sectors: u32, flags: u32) -> Vec<u8> {
+    let mut range = sector.to_le_bytes().to_vec();
+    range.extend(sectors.to_le_bytes());
+    range.extend(flags.to_le_bytes());
+    range
+}
+
+fn with_range(t: &mut Rig<Blk>, kind: u32, data: &[u8]) -> Offer {
+    let offer = t.offer(0, &[&header(kind, 0), data], &[1]);
+    t.kick(0);
+    offer
+}
+
+#[test]
+fn ranges_are_discarded_and_made_zeros() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), RANGES);
+    let asked = [
+        (
+            kind::DISCARD,
+            range(8, 16, 0),
+            BlockOp::Discard {
+                sector: 8,
+                sectors: 16,
+            },
+        ),
+        (
+            kind::WRITE_ZEROES,
+            range(CAPACITY - 1, 1, RANGE_UNMAP),
+            BlockOp::WriteZeroes {
+                sector: CAPACITY - 1,
+                sectors: 1,
+                unmap: true,
+                through: false,
+            },
+        ),
+        (
+            kind::WRITE_ZEROES,
+            range(0, CAPACITY as u32, 0),
+            BlockOp::WriteZeroes {
+                sector: 0,
+                sectors: CAPACITY,
+                unmap: false,
+                through: false,
+            },
+        ),
+    ];
+    for (kind, data, op) in asked {
+        let offer = with_range(&mut t, kind, &data);
+        let request = port.next();
+        assert_eq!(request.op, op);
+        t.slot.complete(request.id, Ok(Vec::new()));
+        assert_eq!(t.used(0), [(offer.head, 1)]);
+        assert_eq!(status(&t, &offer), vb::VIRTIO_BLK_S_OK);
+        let offer = with_range(&mut t, kind, &data);
+        t.slot.complete(port.next().id, Err(IoError));
+        assert_eq!(status(&t, &offer), vb::VIRTIO_BLK_S_IOERR);
+        t.used(0);
+    }
+}
+
+#[test]
+fn ranges_that_cannot_be_are_refused() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), RANGES);
+    let (ok, failed) = (vb::VIRTIO_BLK_S_OK, vb::VIRTIO_BLK_S_IOERR);
+    let unknown = vb::VIRTIO_BLK_S_UNSUPP;
+    let two = [range(0, 1, 0), range(0, 1, 0)].concat();
+    let cases = [
+        (kind::DISCARD, range(0, 0, 0), ok),
+        (kind::DISCARD, range(CAPACITY, 1, 0), failed),
+        (kind::DISCARD, range(CAPACITY - 1, 2, 0), failed),
+        (kind::DISCARD, range(u64::MAX, 1, 0), failed),
+        (kind::DISCARD, range(0, u32::MAX, 0), failed),
+        (kind::DISCARD, range(0, 1, RANGE_UNMAP), unknown),
+        (kind::WRITE_ZEROES, range(0, 1, 2), unknown),
+        (kind::WRITE_ZEROES, range(0, u32::MAX, 0), failed),
+        (kind::WRITE_ZEROES, range(0, ZEROES_MAX + 1, 0), failed),
+        (kind::WRITE_ZEROES, range(0, 1, 0)[..8].to_vec(), failed),
+        (kind::WRITE_ZEROES, Vec::new(), failed),
+        (kind::DISCARD, two, failed),
+    ];
+    for (kind, data, expected) in cases {
+        let offer = with_range(&mut t, kind, &data);
+        assert_eq!(status(&t, &offer), expected, "{kind} {data:?}");
+        t.used(0);
+    }
+    assert!(port.requests().is_empty());
+    assert!(!t.needs_reset());
+    let mut t = started(Modern, disk(&port), FLUSH);
+    let offer = with_range(&mut t, kind::DISCARD, &range(0, 1, 0));
+    assert_eq!(status(&t, &offer), unknown, "not negotiated");
+}
+
+#[test]
+fn a_driver_without_flush_gets_durable_zeros() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), RANGES & !FLUSH);
+    with_range(&mut t, kind::WRITE_ZEROES, &range(0, 1, 0));
+    let durable = matches!(port.next().op, BlockOp::WriteZeroes { through: true, .. });
+    assert!(durable);
 }
 
 #[test]
@@ -122,7 +245,15 @@ fn the_configuration_tells_size_and_blocks() {
     assert_eq!(field(4, Size::B4), Ok(0));
     assert_eq!(field(12, Size::B4), Ok(254));
     assert_eq!(field(20, Size::B4), Ok(4096));
-    assert_eq!(field(24, Size::B4), Ok(0));
+    // Topology: blocks of a physical one (as a power of two), offset, sizes in blocks.
+    assert_eq!([field(24, Size::B1), field(25, Size::B1)], [Ok(0); 2]);
+    assert_eq!(field(26, Size::B2), Ok(1));
+    assert_eq!(field(28, Size::B4), Ok(16));
+    // Discards: sectors and ranges at most, alignment; zeros: the same, and unmapping.
+    let limits = [36, 40, 44, 48, 52, 56].map(|at| field(at, Size::B4));
+    let expected = [DISCARD_MAX, 1, 128, ZEROES_MAX, 1, 1];
+    assert_eq!(limits, expected.map(|n| Ok(n.into())));
+    assert_eq!(field(60, Size::B4), Ok(0));
     assert_eq!(field(0xef8, Size::B8), Ok(0));
 }
 

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use isoform_core::{Device, Saved, Size};
+use isoform_core::{Device, Size};
 use proptest::prelude::*;
 use virtio_bindings::bindings::virtio_mmio as vm;
 
-use super::super::testing::{Offer, Rig, hostile, rig, started};
-use super::super::{Interface, VirtioSlot};
+use super::super::VirtioSlot;
+use super::super::testing::{Kind, Offer, Rig, hostile, rig, started};
 use super::*;
-use Interface::{Legacy, Modern};
+use Kind::Modern;
 
 /// Not accepted where a test expects an interrupt for each buffer.
 const EVENT_IDX: u64 = 1 << 29;
@@ -81,9 +81,10 @@ fn the_configuration_tells_the_tag() {
 
 #[test]
 fn messages_go_to_the_server_and_answers_come_back() {
-    for (interface, indirect) in [(Modern, false), (Modern, true), (Legacy, false)] {
+    let both = |kind| [(kind, false), (kind, true)];
+    for (kind, indirect) in Kind::ALL.into_iter().flat_map(both) {
         let port = Port::default();
-        let mut t = started(interface, device(&port), !EVENT_IDX);
+        let mut t = started(kind, device(&port), !EVENT_IDX);
         t.indirect = indirect;
         let request = message(7, 100);
         let offer = t.offer(0, &[&request[..3], &request[3..]], &[11, 4085]);
@@ -222,8 +223,8 @@ fn a_state_that_no_device_left_is_refused() {
         assert!(fresh.restore(P9State { in_flight }, &ram).is_err());
     }
     // The state as a whole goes through its bytes.
-    let saved = t.slot.state();
-    assert!(t.slot.set_state(saved).is_ok());
+    let saved = t.slot.save();
+    assert!(t.slot.restore(&saved).is_ok());
     t.slot.process(0);
 }
 
@@ -231,9 +232,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_hostile_driver_hurts_itself_only(legacy in any::<bool>(), steps in hostile()) {
+    fn a_hostile_driver_hurts_itself_only(
+        kind in prop::sample::select(&Kind::ALL[..]),
+        steps in hostile(),
+    ) {
         let port = Port::default();
-        let mut t = rig(if legacy { Legacy } else { Modern }, device(&port));
+        let mut t = rig(kind, device(&port));
         for (n, step) in steps.iter().enumerate() {
             t.suffer(step, || device(&port));
             prop_assert!(t.slot.device().in_flight() <= IN_FLIGHT_MAX);
