@@ -93,9 +93,9 @@ impl<'a> Filler<'a> {
     /// Puts a function onto the bus. Whoever made the configuration has seen to it that
     /// its place is free.
     fn attach<F: Function + 'static>(&mut self, device: u8, function: Held<F>) {
-        if self.root.attach(device, function.clone()).is_ok() {
-            self.board.devices.push(function);
-        }
+        let attached = self.root.attach(device, function.clone());
+        attached.expect("the configuration gives each place once");
+        self.board.devices.push(function);
     }
 
     /// Puts a device into its place; how the run loop holds it, by one of two functions

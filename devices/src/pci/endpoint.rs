@@ -118,6 +118,13 @@ impl Endpoint {
         self.irq.set(wanted && !silent);
     }
 
+    /// Forgets messages that were not sent.
+    pub fn forget_messages(&mut self) {
+        if let Some(msix) = &mut self.msix {
+            msix.forget();
+        }
+    }
+
     fn open_messages(&mut self) {
         let control = self.msix_control();
         let masked = control.contains(MsixControl::FUNCTION_MASK);

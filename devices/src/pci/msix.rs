@@ -120,6 +120,11 @@ impl Msix {
         }
     }
 
+    /// Forgets what is pending.
+    pub fn forget(&mut self) {
+        self.vectors.iter_mut().for_each(|v| v.pending = false);
+    }
+
     /// Reads the table or the pending bits.
     pub(super) fn read(&self, offset: u64, size: Size) -> u64 {
         let word = match offset.checked_sub(PENDING) {

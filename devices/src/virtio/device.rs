@@ -122,8 +122,13 @@ impl<'a> Queues<'a> {
 
     /// Gives a chain back, the first `len` bytes of its writable part written.
     pub fn push(&mut self, queue: u16, head: u16, len: u32) -> Result<(), NeedsReset> {
+        self.push_all(queue, &[(head, len)])
+    }
+
+    /// Gives chains back as [`Queues::push`] does, which the driver sees all at once.
+    pub fn push_all(&mut self, queue: u16, chains: &[(u16, u32)]) -> Result<(), NeedsReset> {
         match self.queues.get_mut(usize::from(queue)) {
-            Some(q) if self.live => q.push(self.ram, head, len),
+            Some(q) if self.live => q.push(self.ram, chains),
             _ => Ok(()),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Size and addresses are frozen while the queue is in use.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use isoform_core::RestoreError;
 use isoform_memory::Ram;
@@ -37,9 +37,9 @@ pub struct VirtQueue {
     setup: Setup,
     /// There while the queue is in use.
     ring: Option<Queue>,
-    /// Buffers were given back since the driver was last told. `false` between calls
+    /// Buffers that were given back since the driver was last told. None between calls
     /// from outside, and therefore not saved.
-    added: bool,
+    added: u16,
 }
 
 impl VirtQueue {
@@ -53,7 +53,7 @@ impl VirtQueue {
                 ..Setup::default()
             },
             ring: None,
-            added: false,
+            added: 0,
         }
     }
 
@@ -121,7 +121,7 @@ impl VirtQueue {
     /// Takes the queue out of use.
     pub fn stop(&mut self) {
         self.ring = None;
-        self.added = false;
+        self.added = 0;
     }
 
     /// Whether events are counted (EVENT_IDX).
@@ -150,31 +150,52 @@ impl VirtQueue {
         Ok(None)
     }
 
-    /// Gives a chain back, `len` bytes of its writable part written from the start.
-    pub(super) fn push(&mut self, ram: &Ram, head: u16, len: u32) -> Result<(), NeedsReset> {
+    /// Gives chains back, each with how many bytes of its writable part were written from
+    /// the start. The driver sees all of them at once: a frame over several buffers is
+    /// never there in part (5.1.6.4).
+    pub(super) fn push(&mut self, ram: &Ram, chains: &[(u16, u32)]) -> Result<(), NeedsReset> {
+        let (used, size) = (self.setup.used, self.setup.size);
         let Some(ring) = &mut self.ring else {
             return Ok(());
         };
-        self.added = true;
-        ring.add_used(ram.dma(), head, len).map_err(|_| NeedsReset)
+        let dma = ram.dma();
+        let mut next = ring.next_used();
+        for &(head, len) in chains {
+            let at = used + 4 + 8 * u64::from(next.checked_rem(size).ok_or(NeedsReset)?);
+            let element = u64::from(len) << 32 | u64::from(head);
+            if head >= size || dma.write_obj(element.to_le(), GuestAddress(at)).is_err() {
+                return Err(NeedsReset);
+            }
+            next = next.wrapping_add(1);
+        }
+        dma.store(next.to_le(), GuestAddress(used + 2), Ordering::Release)
+            .map_err(|_| NeedsReset)?;
+        ring.set_next_used(next);
+        self.added = self.added.saturating_add(chains.len() as u16);
+        Ok(())
     }
 
     /// Whether the driver wants an interrupt for what was given back since the last
     /// call (2.7.7).
     pub(super) fn take_interrupt(&mut self, ram: &Ram) -> Result<bool, NeedsReset> {
         let added = std::mem::take(&mut self.added);
-        let Some(ring) = self.ring.as_mut().filter(|_| added) else {
+        let Some(ring) = self.ring.as_mut().filter(|_| added != 0) else {
             return Ok(false);
         };
-        let dma = ram.dma();
-        let crossed = ring.needs_notification(dma).map_err(|_| NeedsReset)?;
+        // What was given back is seen before the driver's wish is looked at.
+        fence(Ordering::SeqCst);
+        let load = |addr: u64| -> Result<u16, NeedsReset> {
+            let value = ram.dma().load(GuestAddress(addr), Ordering::Acquire);
+            value.map(u16::from_le).map_err(|_| NeedsReset)
+        };
+        let Setup { avail, size, .. } = self.setup;
         if ring.event_idx_enabled() {
-            return Ok(crossed);
+            // Whether the index passed `used_event` (2.7.10).
+            let event = load(avail + 4 + 2 * u64::from(size))?;
+            let passed = ring.next_used().wrapping_sub(event).wrapping_sub(1);
+            return Ok(passed < added);
         }
-        let flags: u16 = dma
-            .load(GuestAddress(self.setup.avail), Ordering::Acquire)
-            .map_err(|_| NeedsReset)?;
-        Ok(u16::from_le(flags) & VIRTQ_AVAIL_F_NO_INTERRUPT == 0)
+        Ok(load(avail)? & VIRTQ_AVAIL_F_NO_INTERRUPT == 0)
     }
 
     /// The plain form of the queue's state.

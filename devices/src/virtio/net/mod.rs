@@ -36,6 +36,8 @@ const ETHERNET_HEADER: usize = 14;
 /// Bytes of the longest frame: what IPv4 can count, behind an Ethernet header with a
 /// VLAN's tag.
 pub const FRAME_MAX: usize = ETHERNET_HEADER + 4 + 65535;
+/// Frames taken from the port in one turn.
+const RECEIVED_MAX: usize = 512;
 /// Bytes of a command at most; longer ones are refused.
 const COMMAND_MAX: u64 = 8192;
 
@@ -168,13 +170,18 @@ impl Net {
             return Ok(());
         }
         self.agree(header::offloads(queues));
-        while let Some(frame) = self.arrived.take().or_else(|| self.port.receive()) {
+        // So many in a turn, also of those that nobody wants.
+        for _ in 0..RECEIVED_MAX {
+            let Some(frame) = self.arrived.take().or_else(|| self.port.receive()) else {
+                return Ok(());
+            };
             let to = frame.first_chunk().copied().unwrap_or_default();
             if self.filter.takes(&to) && !self.deliver(&frame, queues)? {
                 self.arrived = Some(frame);
                 return Ok(());
             }
         }
+        queues.again(RX);
         Ok(())
     }
 
@@ -209,7 +216,7 @@ impl Net {
         Ok(true)
     }
 
-    /// Writes `bytes` over the first `used` buffers, and gives them back.
+    /// Writes `bytes` over the first `used` buffers, and gives them back together.
     fn fill(
         &mut self,
         used: usize,
@@ -217,14 +224,15 @@ impl Net {
         queues: &mut Queues<'_>,
     ) -> Result<(), NeedsReset> {
         let mut rest = bytes;
+        let mut filled = Vec::with_capacity(used);
         for chain in self.buffers.drain(..used) {
             let room = usize::try_from(chain.writable.len()).unwrap_or(usize::MAX);
             let (now, later) = rest.split_at(room.min(rest.len()));
             chain.writable.write(queues.ram(), 0, now)?;
-            queues.push(RX, chain.head, now.len() as u32)?;
+            filled.push((chain.head, now.len() as u32));
             rest = later;
         }
-        Ok(())
+        queues.push_all(RX, &filled)
     }
 
     /// Carries out commands.
@@ -332,6 +340,8 @@ impl VirtioDevice for Net {
 
     fn reset(&mut self) {
         self.buffers.clear();
+        // What is on its way was made under what was agreed before.
+        (self.refused, self.arrived) = (None, None);
         self.agree(Offloads::default());
         self.filter = Filter::new(self.config.mac);
     }

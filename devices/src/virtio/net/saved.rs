@@ -37,6 +37,7 @@ impl Net {
 
     pub(super) fn put_back(&mut self, state: NetState, ram: &Ram) -> Result<(), RestoreError> {
         let NetState { filter, buffers } = state;
+        (self.refused, self.arrived) = (None, None);
         let damaged = |reason: &str| RestoreError::Damaged {
             name: Self::NAME,
             reason: reason.to_owned(),

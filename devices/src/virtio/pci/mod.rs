@@ -94,6 +94,8 @@ impl<D: VirtioDevice> VirtioPci<D> {
         self.isr = Isr::empty();
         self.config_vector = NO_VECTOR;
         self.queue_vectors.fill(NO_VECTOR);
+        // No notification before the next driver is ready (2.4.1).
+        self.endpoint.forget_messages();
     }
 
     /// The data of the capability for access to the BAR.
@@ -138,7 +140,7 @@ impl<D: VirtioDevice> VirtioPci<D> {
             && let Some((at, width)) = self.access_place()
         {
             let data = self.endpoint.config().word(self.access_data().start);
-            self.write_bar(at, width, data.into());
+            self.write_bar(at, width, width.truncate(data.into()));
         }
     }
 }
