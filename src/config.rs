@@ -13,8 +13,10 @@ pub mod size;
 pub mod slot;
 pub mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use isoform_images::cache::Cache;
 
 pub use drive::{Drive, DriveSpec};
 pub use firmware::{FwCfgItem, FwCfgName, PflashSpec};
@@ -209,6 +211,19 @@ impl Default for MachineConfig {
             timeout: None,
             stats: false,
             perf_map: false,
+        }
+    }
+}
+
+/// The folder for translated code: the one given, none for `off`, else the user's, if
+/// there is one.
+pub fn translations(given: Option<&Path>) -> Option<PathBuf> {
+    match given {
+        Some(folder) if folder == "off" => None,
+        Some(folder) => Some(folder.to_owned()),
+        None => {
+            let cache = Cache::locate(None, |name| std::env::var(name).ok()).ok()?;
+            Some(cache.root().join("translations"))
         }
     }
 }

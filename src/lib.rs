@@ -11,4 +11,5 @@ pub mod config;
 pub mod console;
 pub mod disk;
 pub mod explain;
+pub mod install;
 pub mod vm;

@@ -91,7 +91,7 @@ fn image() -> Vec<u8> {
 #[test]
 fn command_lines_that_make_no_sense() {
     let place = Place::new();
-    let cases: [(&str, &[&str]); 41] = [
+    let cases: [(&str, &[&str]); 49] = [
         ("", &["Usage: isoform"]),
         ("rum", &["'rum'", "run"]),
         ("run --nonsense", &["--nonsense"]),
@@ -129,6 +129,17 @@ fn command_lines_that_make_no_sense() {
         ("run debian:riscv64 --exec ls --initrd x", &["--initrd"]),
         ("run debian:riscv64 --exec ls --serial stdio", &["--serial"]),
         ("run x.elf --mirror http://localhost", &["--mirror"]),
+        ("run --disk x.img", &["--disk", "named images"]),
+        ("run debian:riscv64 --disk x.img --exec ls", &["--exec"]),
+        ("image", &["build"]),
+        ("image build debian:riscv64", &["--output"]),
+        ("image build debian:riscv64 -o d.qcow2", &["d.qcow2", "raw"]),
+        ("image build debian:riscv64 -o d --format vdi", &["raw"]),
+        ("image build debian:riscv64 -o d --size 1000000", &["MiB"]),
+        (
+            "image build debian:riscv64 -o d --hostname a_b",
+            &["hyphens"],
+        ),
         ("completions tcsh", &["tcsh", "zsh"]),
         ("explain", &["FILE|HEX"]),
         ("explain 8082 --arch z80", &["z80", "riscv64"]),
@@ -150,11 +161,14 @@ fn files_that_cannot_be_used() {
     place.write("arm", &[&[0; 0x38][..], b"ARM\x64", &[0; 64]].concat());
     place.write("deb", b"!<arch>\ndebian-binary");
     place.write("qcow2", b"QFI\xfb\0\0\0\x03");
+    let mut bootless = vec![0; 8192];
+    put(&mut bootless, 512, b"EFI PART");
+    place.write("bootless", &bootless);
     let mut foreign = fs::read(rom("hello.elf")).expect("committed");
     place.write("cut.elf", &foreign[..foreign.len() / 2]);
     put(&mut foreign, 18, &62_u16.to_le_bytes());
     place.write("x86.elf", &foreign);
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 17] = [
         (
             "run missing",
             &["missing", "No such file", "isoform images"],
@@ -170,6 +184,20 @@ fn files_that_cannot_be_used() {
         ("run --kernel missing", &["missing", "check the path"]),
         ("run --bios missing", &["missing"]),
         ("run debian:arm64", &["debian:arm64", "debian:riscv64"]),
+        (
+            "image build debian:arm64 -o d",
+            &["debian:arm64", "debian:riscv64"],
+        ),
+        ("image build debian:riscv64 -o text", &["text", "--force"]),
+        (
+            "image build debian:riscv64 -o d --ssh-key text",
+            &["text", "public key"],
+        ),
+        (
+            "image build debian:riscv64 -o d --ssh-key missing",
+            &["missing"],
+        ),
+        ("run bootless", &["bootless", "extlinux.conf", "--kernel"]),
     ];
     for (words, says) in cases {
         // Some name a file in a sentence, some begin with it.

@@ -36,6 +36,11 @@ fn loader() {
 }
 
 #[test]
+fn bootdisk() {
+    target("bootdisk");
+}
+
+#[test]
 fn packages() {
     target("packages");
 }

@@ -16,6 +16,8 @@ mod firmware;
 mod image;
 #[path = "guests/interrupts.rs"]
 mod interrupts;
+#[path = "guests/lasting.rs"]
+mod lasting;
 #[path = "guests/machine.rs"]
 mod machine;
 #[path = "guests/network.rs"]

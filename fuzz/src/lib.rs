@@ -2,6 +2,7 @@
 //! come back: no panic, no hang, no memory without bound, whatever the bytes.
 //!
 //! * [`loader`]: files given to `isoform run`.
+//! * [`bootdisk`]: disks that are asked how they boot.
 //! * [`packages`]: `.deb` packages and what they are packed with.
 //! * [`archive`]: an archive's text files, apt's configuration, kernel modules.
 //! * [`hart`]: the saved state of a hart, and what runs on it then.
@@ -16,6 +17,7 @@
 //! * [`pci`]: the PCI bus, and virtio over it.
 
 pub mod archive;
+pub mod bootdisk;
 pub mod code;
 pub mod devices;
 pub mod disk;
@@ -36,6 +38,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("loader", loader::run),
+    ("bootdisk", bootdisk::run),
     ("packages", packages::run),
     ("archive", archive::run),
     ("hart", hart::run),

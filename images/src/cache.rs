@@ -4,12 +4,14 @@
 //! objects/ab/abcd…      files under their SHA-256, whole from the moment they exist
 //! partial/abcd….partial downloads under way or broken off
 //! images/NAME           manifests: which objects make an image (`:` becomes `-`)
+//! systems/NAME          plans: which packages make a whole system of that name
 //! lock                  held while anything above is added or removed
 //! ```
 //!
 //! A file gets its name by rename after it is on disk, so a crash, a full disk or
 //! Ctrl-C leaves at most a `partial` one. Readers need no lock.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use crate::digest::Sha256;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::progress::Progress;
+use crate::system::Plan;
 
 /// Broken downloads that nobody continues are removed after this time.
 const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -161,15 +164,35 @@ impl Cache {
         write_whole(&self.manifest_path(name), manifest.to_text().as_bytes())
     }
 
-    /// Removes objects that no manifest names and downloads nobody continues.
+    /// The plan of the system `name`; `None` where there is none that this version
+    /// understands.
+    pub fn plan(&self, name: &str) -> Option<Plan> {
+        Plan::parse(&fs::read(self.plan_path(name)).ok()?).ok()
+    }
+
+    /// Records of which packages the system `name` is made.
+    ///
+    /// # Errors
+    /// Host errors; the former plan stays then.
+    pub fn set_plan(&self, name: &str, plan: &Plan, _lock: &Lock) -> Result<(), Error> {
+        write_whole(&self.plan_path(name), plan.to_text().as_bytes())
+    }
+
+    /// Removes objects that no manifest or plan names and downloads nobody continues.
     /// Best effort: what cannot be removed now will be another time.
     pub fn prune(&self, _lock: &Lock) {
         let manifests: Vec<Manifest> = files(&self.root.join("images"))
             .filter_map(|path| Manifest::parse(&fs::read(path).ok()?).ok())
             .collect();
-        let used: Vec<PathBuf> = manifests
+        let plans = files(&self.root.join("systems"))
+            .filter_map(|path| Plan::parse(&fs::read(path).ok()?).ok());
+        let packages = plans
+            .flat_map(|plan| plan.items)
+            .map(|item| item.part.sha256);
+        let used: BTreeSet<PathBuf> = manifests
             .iter()
             .flat_map(Manifest::objects)
+            .chain(packages)
             .map(|sum| self.object(sum))
             .collect();
         let folders = fs::read_dir(self.root.join("objects"))
@@ -193,8 +216,16 @@ impl Cache {
     }
 
     fn manifest_path(&self, name: &str) -> PathBuf {
-        self.root.join("images").join(name.replace([':', '/'], "-"))
+        self.root.join("images").join(file_name(name))
     }
+
+    fn plan_path(&self, name: &str) -> PathBuf {
+        self.root.join("systems").join(file_name(name))
+    }
+}
+
+fn file_name(name: &str) -> String {
+    name.replace([':', '/'], "-")
 }
 
 fn files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {

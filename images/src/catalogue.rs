@@ -4,26 +4,24 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use crate::apt::{conf::Conf, proxy::Proxies, sources};
-use crate::cache::{Cache, Lock};
+use crate::cache::Cache;
 use crate::debian::archive::{Archive, Resolved, Selection};
 use crate::debian::packages::Package;
-use crate::debian::signature::Verifier;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::initramfs::{self, build, read_busybox_package, read_kernel_package};
 use crate::manifest::{Manifest, Part};
-use crate::net::client::{Client, Patience};
+use crate::mirrors::{Host, Visit, environment};
 use crate::progress::{Counted, Progress, Step};
 
 /// The environment variable that names a mirror, after `--mirror`.
 pub const MIRROR_VARIABLE: &str = "ISOFORM_DEBIAN_MIRROR";
 
 /// One name of the catalogue.
-struct Offer {
+pub(crate) struct Offer {
     name: &'static str,
     description: &'static str,
-    selection: Selection,
+    pub(crate) selection: Selection,
     append: &'static str,
 }
 
@@ -150,6 +148,19 @@ pub fn knows(name: &str) -> bool {
     CATALOGUE.iter().any(|offer| offer.name == name)
 }
 
+/// The line of the catalogue with that name.
+pub(crate) fn offer(name: &str) -> Result<&'static Offer, Error> {
+    let found = CATALOGUE.iter().find(|offer| offer.name == name);
+    found.ok_or_else(|| Error::UnknownImage {
+        name: name.to_owned(),
+        known: CATALOGUE
+            .iter()
+            .map(|offer| offer.name)
+            .collect::<Vec<_>>()
+            .join(", "),
+    })
+}
+
 /// Gets the image `name`, from the cache where it has it.
 ///
 /// # Errors
@@ -158,44 +169,8 @@ pub fn fetch(name: &str, options: &Options<'_>) -> Result<Image, Error> {
     fetch_on(name, options, &Host::here())
 }
 
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// Looks up an environment variable; those set to nothing count as absent.
-pub(crate) type Variables = Box<dyn Fn(&str) -> Option<String>>;
-
-/// What of the host bears on fetching; tests have their own.
-pub(crate) struct Host {
-    pub(crate) etc_apt: PathBuf,
-    pub(crate) variable: Variables,
-    pub(crate) verifier: Verifier,
-    pub(crate) patience: Patience,
-}
-
-impl Host {
-    fn here() -> Host {
-        Host {
-            etc_apt: PathBuf::from("/etc/apt"),
-            variable: Box::new(environment),
-            verifier: Verifier::of_host(),
-            patience: Patience::default(),
-        }
-    }
-}
-
 pub(crate) fn fetch_on(name: &str, options: &Options<'_>, host: &Host) -> Result<Image, Error> {
-    let offer = CATALOGUE
-        .iter()
-        .find(|offer| offer.name == name)
-        .ok_or_else(|| Error::UnknownImage {
-            name: name.to_owned(),
-            known: CATALOGUE
-                .iter()
-                .map(|offer| offer.name)
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
+    let offer = offer(name)?;
     let cache = Cache::locate(options.cache_dir.as_deref(), &host.variable)?;
     let recipe = Sha256::of(&initramfs::recipe());
     let ready = || {
@@ -217,10 +192,12 @@ pub(crate) fn fetch_on(name: &str, options: &Options<'_>, host: &Host) -> Result
     let lock = cache.lock(options.progress)?;
     let work = Work {
         offer,
-        options,
-        host,
-        cache: &cache,
-        lock: &lock,
+        visit: Visit {
+            options,
+            host,
+            cache: &cache,
+            lock: &lock,
+        },
         recipe,
     };
     if !options.refresh || options.offline {
@@ -236,7 +213,8 @@ pub(crate) fn fetch_on(name: &str, options: &Options<'_>, host: &Host) -> Result
     if options.offline {
         return Err(not_cached());
     }
-    work.try_mirrors(|archive| work.use_archive(archive))
+    work.visit
+        .first_good(name, |archive| work.use_archive(archive))
 }
 
 /// Gets Debian packages by name, current ones of the suite that images are made of, from
@@ -250,15 +228,13 @@ pub fn packages(names: &[&str], options: &Options<'_>) -> Result<Vec<PathBuf>, E
     let cache = Cache::locate(options.cache_dir.as_deref(), &host.variable)?;
     let [offer, ..] = CATALOGUE;
     let lock = cache.lock(options.progress)?;
-    let work = Work {
-        offer,
+    let visit = Visit {
         options,
         host: &host,
         cache: &cache,
         lock: &lock,
-        recipe: Sha256::of(&initramfs::recipe()),
     };
-    work.try_mirrors(|archive| {
+    visit.first_good(offer.name, |archive| {
         let packages = archive.find(&offer.selection, names)?;
         packages.iter().map(|p| archive.package(p)).collect()
     })
@@ -287,94 +263,24 @@ fn describe(offer: &Offer, manifest: &Manifest) -> String {
 /// One image being made, under the cache's lock.
 struct Work<'a> {
     offer: &'static Offer,
-    options: &'a Options<'a>,
-    host: &'a Host,
-    cache: &'a Cache,
-    lock: &'a Lock,
+    visit: Visit<'a>,
     recipe: Sha256,
 }
 
 impl Work<'_> {
     /// Makes it anew of packages the cache still has.
     fn rebuild(&self) -> Result<Option<Image>, Error> {
-        let Some(old) = self.cache.manifest(self.offer.name) else {
+        let Some(old) = self.visit.cache.manifest(self.offer.name) else {
             return Ok(None);
         };
         let debs = (
-            self.cache.intact(old.kernel_package.sha256),
-            self.cache.intact(old.busybox_package.sha256),
+            self.visit.cache.intact(old.kernel_package.sha256),
+            self.visit.cache.intact(old.busybox_package.sha256),
         );
         let (Some(kernel), Some(busybox)) = debs else {
             return Ok(None);
         };
         self.make(old, &kernel, &busybox).map(Some)
-    }
-
-    fn try_mirrors<T>(
-        &self,
-        attempt: impl Fn(&Archive<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let conf = Conf::read(&self.host.etc_apt);
-        let client = Client::new(Proxies::new(conf, &self.host.variable), self.host.patience);
-        let mirrors = self.mirrors()?;
-        let mut attempts = Vec::new();
-        for mirror in &mirrors {
-            let archive = Archive {
-                mirror,
-                client: &client,
-                verifier: &self.host.verifier,
-                cache: self.cache,
-                lock: self.lock,
-                progress: self.options.progress,
-            };
-            match attempt(&archive) {
-                Ok(done) => return Ok(done),
-                // The host's own trouble does not pass with another mirror.
-                Err(error @ Error::Io { .. }) => return Err(error),
-                Err(error) => attempts.push(error),
-            }
-            if let (Some(error), true) = (attempts.last(), attempts.len() < mirrors.len()) {
-                self.options
-                    .progress
-                    .line(&format!("{error}\ntrying the next of apt's mirrors"));
-            }
-        }
-        match attempts.len() {
-            1 => Err(attempts.remove(0)),
-            _ => Err(Error::AllMirrors {
-                name: self.offer.name.to_owned(),
-                attempts,
-            }),
-        }
-    }
-
-    /// Named by the person, or else all of apt's.
-    fn mirrors(&self) -> Result<Vec<String>, Error> {
-        let named = self
-            .options
-            .mirror
-            .clone()
-            .or_else(|| (self.host.variable)(MIRROR_VARIABLE));
-        if let Some(mirror) = named {
-            if !["http://", "https://", "file:/"]
-                .iter()
-                .any(|scheme| mirror.starts_with(scheme))
-            {
-                let reason = "its scheme is missing or not known".to_owned();
-                return Err(Error::BadMirror {
-                    url: mirror,
-                    reason,
-                });
-            }
-            return Ok(vec![mirror.trim_end_matches('/').to_owned()]);
-        }
-        let mirrors = sources::mirrors(&self.host.etc_apt);
-        if mirrors.is_empty() {
-            return Err(Error::NoMirror {
-                looked: self.host.etc_apt.clone(),
-            });
-        }
-        Ok(mirrors)
     }
 
     fn use_archive(&self, archive: &Archive<'_>) -> Result<Image, Error> {
@@ -426,15 +332,16 @@ impl Work<'_> {
             selection.suite, selection.architecture, packages.1.version
         );
         let initrd = build(&kernel, &busybox, &title, &packages.0.name)?;
-        manifest.kernel = self.cache.store(&kernel.image, self.lock)?;
-        manifest.initrd = self.cache.store(&initrd, self.lock)?;
+        manifest.kernel = self.visit.cache.store(&kernel.image, self.visit.lock)?;
+        manifest.initrd = self.visit.cache.store(&initrd, self.visit.lock)?;
         manifest.kernel_version = kernel.version;
         manifest.recipe = self.recipe;
-        self.cache
-            .set_manifest(self.offer.name, &manifest, self.lock)?;
-        self.cache.prune(self.lock);
-        ready(self.cache, self.offer, &manifest).ok_or_else(|| Error::Malformed {
-            file: self.cache.root().display().to_string(),
+        self.visit
+            .cache
+            .set_manifest(self.offer.name, &manifest, self.visit.lock)?;
+        self.visit.cache.prune(self.visit.lock);
+        ready(self.visit.cache, self.offer, &manifest).ok_or_else(|| Error::Malformed {
+            file: self.visit.cache.root().display().to_string(),
             reason: "what was just written reads back differently; check the disk".to_owned(),
         })
     }
@@ -448,7 +355,7 @@ impl Work<'_> {
         let file = File::open(deb).map_err(|e| Error::io("read", deb, e))?;
         let length = file.metadata().ok().map(|m| m.len());
         let step = Step::begin(
-            self.options.progress,
+            self.visit.options.progress,
             &format!("unpacking {}", part.name),
             length,
         );

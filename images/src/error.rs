@@ -6,6 +6,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::debian::resolve::ResolveError;
+
 /// Why an image could not be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -132,6 +134,22 @@ pub enum Error {
         whence: String,
         /// What was looked for.
         what: String,
+    },
+    /// A word that no package can be called.
+    #[error(
+        "`{name}` cannot be a package's name; give names like openssh-server, separated by commas"
+    )]
+    PackageName {
+        /// The word.
+        name: String,
+    },
+    /// The archive cannot make a system of the packages asked for.
+    #[error("{mirror} {why}")]
+    Packages {
+        /// The archive's address.
+        mirror: String,
+        /// What it has not.
+        why: ResolveError,
     },
     /// Offline was asked for and the cache does not hold the image.
     #[error(

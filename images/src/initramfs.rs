@@ -47,6 +47,9 @@ const WANTED: &[&str] = &[
     "af_packet",
     "virtio_balloon",
     "ext4",
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
     "9p",
     "9pnet_virtio",
 ];

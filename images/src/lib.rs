@@ -6,8 +6,9 @@
 //! packages ([`debian`], [`net`]), unpacks them in process ([`unpack`]), chooses
 //! kernel modules ([`modules`]), writes an initramfs ([`initramfs`], [`cpio`]) with
 //! a small `/init` (`guest/init.sh`) and keeps all of it by content ([`cache`]).
-//! [`exec_overlay`] makes the second archive that `isoform run --exec` appends.
-//! [`packages`] gets others by the same chain.
+//! [`system`] gets the packages of a whole Debian system, and readies them for the
+//! guest that installs them. [`exec_overlay`] makes the second archive that
+//! `isoform run --exec` appends. [`packages`] gets single packages by the same chain.
 //!
 //! Invariants: no host name of a mirror stands in this crate; what a network or an
 //! archive says is checked before it is believed and bounded before it is read; a
@@ -24,10 +25,12 @@ pub mod error;
 pub mod exec;
 pub mod initramfs;
 pub mod manifest;
+mod mirrors;
 pub mod modules;
 pub mod net;
 pub mod progress;
 pub mod stanza;
+pub mod system;
 pub mod unpack;
 
 #[cfg(test)]

@@ -4,7 +4,12 @@
 pub trait Progress {
     /// Work called `what` starts; `total` is its size in bytes where known.
     fn begin(&self, what: &str, total: Option<u64>);
-    /// Another `bytes` of it are done.
+    /// Work called `what` starts, on `total` things of which each is to be advanced by.
+    fn begin_count(&self, what: &str, total: u64) {
+        let _ = total;
+        self.begin(what, None);
+    }
+    /// Another `bytes` (or things) of it are done.
     fn advance(&self, bytes: u64);
     /// It is over, well or not.
     fn finish(&self);

@@ -14,6 +14,8 @@ use crate::error::{Error, Malformed};
 const MAX_UNPACKED: u64 = 8 << 30;
 /// Room an xz or zstd decoder may claim for its window (`xz -9` takes 65 MB).
 const MAX_DECODER_MEMORY: u64 = 256 << 20;
+/// A package that is held in memory unpacks to less than this.
+const MAX_IN_MEMORY: u64 = 2 << 30;
 /// Paths longer than this exist in no package.
 const MAX_PATH: u64 = 4096;
 
@@ -61,6 +63,54 @@ pub fn deb_files(
             let size = entry.size();
             visit(&path, size, &mut entry)?;
         }
+    }
+    Ok(())
+}
+
+/// A `.deb` with the same contents, none of its members compressed.
+///
+/// # Errors
+/// A damaged, truncated or hostile package, or one that is larger than fits here.
+pub fn uncompressed_deb(mut deb: impl Read) -> Result<Vec<u8>, Malformed> {
+    read_magic(&mut deb)?;
+    let mut plain = AR_MAGIC.to_vec();
+    while let Some(member) = next_member(&mut deb)? {
+        let content = deb.by_ref().take(member.size);
+        let (name, bytes) = match member.name.split_once(".tar") {
+            Some((stem, _)) => {
+                let name = format!("{stem}.tar");
+                let tar = decompress(&member.name, content)?;
+                (name, read_to_limit(tar, MAX_IN_MEMORY)?)
+            }
+            None => (member.name.clone(), read_to_limit(content, MAX_IN_MEMORY)?),
+        };
+        append_member(&mut plain, &name, &bytes)?;
+        if member.size % 2 == 1 {
+            // Absent after the last member, by some writers.
+            io::copy(&mut deb.by_ref().take(1), &mut io::sink())?;
+        }
+    }
+    Ok(plain)
+}
+
+fn append_member(ar: &mut Vec<u8>, name: &str, bytes: &[u8]) -> Result<(), Malformed> {
+    if ar.len() as u64 + bytes.len() as u64 > MAX_IN_MEMORY {
+        return Err(Malformed::new(format!(
+            "it unpacks to more than {MAX_IN_MEMORY} bytes"
+        )));
+    }
+    let header = format!(
+        "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+        0,
+        0,
+        0,
+        100_644,
+        bytes.len()
+    );
+    ar.extend_from_slice(header.as_bytes());
+    ar.extend_from_slice(bytes);
+    if bytes.len() % 2 == 1 {
+        ar.push(b'\n');
     }
     Ok(())
 }
@@ -135,11 +185,7 @@ struct Member {
 }
 
 fn find_data<R: Read>(mut deb: R) -> Result<(String, io::Take<R>), Malformed> {
-    let mut magic = [0; 8];
-    deb.read_exact(&mut magic)?;
-    if &magic != b"!<arch>\n" {
-        return Err(Malformed::new("it is no .deb (no `ar` archive)"));
-    }
+    read_magic(&mut deb)?;
     let mut first = true;
     loop {
         let member = read_member(&mut deb)?;
@@ -156,6 +202,27 @@ fn find_data<R: Read>(mut deb: R) -> Result<(String, io::Take<R>), Malformed> {
         if io::copy(&mut deb.by_ref().take(padded), &mut io::sink())? != padded {
             return Err(Malformed::new("it ends too early (truncated)"));
         }
+    }
+}
+
+const AR_MAGIC: &[u8; 8] = b"!<arch>\n";
+
+fn read_magic(deb: &mut impl Read) -> Result<(), Malformed> {
+    let mut magic = [0; 8];
+    deb.read_exact(&mut magic)?;
+    match &magic == AR_MAGIC {
+        true => Ok(()),
+        false => Err(Malformed::new("it is no .deb (no `ar` archive)")),
+    }
+}
+
+/// As [`read_member`], but an archive may end here.
+fn next_member(deb: &mut impl Read) -> Result<Option<Member>, Malformed> {
+    let mut first = Vec::new();
+    deb.by_ref().take(1).read_to_end(&mut first)?;
+    match first.is_empty() {
+        true => Ok(None),
+        false => read_member(&mut first.as_slice().chain(deb)).map(Some),
     }
 }
 
@@ -180,12 +247,12 @@ fn read_member(deb: &mut impl Read) -> Result<Member, Malformed> {
 }
 
 fn decompress<'a>(member: &str, data: impl Read + 'a) -> Result<Box<dyn Read + 'a>, Malformed> {
-    match member {
-        "data.tar.xz" => Ok(Box::new(xz(data)?)),
-        "data.tar.zst" => Ok(Box::new(zstd(data)?)),
-        "data.tar" => Ok(Box::new(data)),
-        other => Err(Malformed::new(format!(
-            "its `{other}` is compressed in a way not known here"
+    match member.split_once(".tar").map(|(_, packing)| packing) {
+        Some(".xz") => Ok(Box::new(xz(data)?)),
+        Some(".zst") => Ok(Box::new(zstd(data)?)),
+        Some("") => Ok(Box::new(data)),
+        _ => Err(Malformed::new(format!(
+            "its `{member}` is compressed in a way not known here"
         ))),
     }
 }

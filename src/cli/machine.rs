@@ -2,21 +2,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use isoform_images::cache::Cache;
 use isoform_images::{self as images, Options};
 
 use super::progress::Reporter;
 use super::run::Args;
-use super::{Failure, conflict, handed};
+use super::{Failure, conflict, handed, system};
 use crate::boot::load::{
     self, Firmware, Kind, LoadError, Payload, Program, Source, StartMode, detect, detect_path,
 };
 use crate::config::firmware::FLASH_BANKS;
 use crate::config::{
-    BiosChoice, ClockChoice, DriveSpec, FwCfgItem, MachineConfig, RAM_BASE, SerialSpec, drive, net,
-    share,
+    self, BiosChoice, ClockChoice, DriveSpec, FwCfgItem, MachineConfig, RAM_BASE, SerialSpec,
+    drive, net, share,
 };
 
 /// The guest that runs when nothing else is asked for.
@@ -27,14 +26,14 @@ const DEFAULT_GUEST: &[u8] = include_bytes!(concat!(
 
 /// What IMAGE and the options beside it come to.
 #[derive(Default)]
-struct Start {
-    program: Option<Program>,
-    initrd: Vec<Source>,
-    append: Option<String>,
+pub(super) struct Start {
+    pub(super) program: Option<Program>,
+    pub(super) initrd: Vec<Source>,
+    pub(super) append: Option<String>,
     /// An IMAGE that is a disk.
-    disk: Option<DriveSpec>,
+    pub(super) disk: Option<DriveSpec>,
     /// What firmware in flash is handed.
-    handed: Vec<FwCfgItem>,
+    pub(super) handed: Vec<FwCfgItem>,
 }
 
 /// Makes the machine that `args` ask for. Files are opened and recognised here, so
@@ -50,7 +49,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         .as_deref()
         .map(load::device_tree)
         .transpose()?;
-    let start = start(args, verbose)?;
+    let start = system::with_its_kernel(start(args, verbose)?, args)?;
     let extra: Vec<DriveSpec> = start.disk.into_iter().collect();
     let drives = drive::place(&args.guest.drives, &extra).map_err(conflict)?;
     let cards = net::cards(&args.nets, &args.publish, args.pcap.as_deref()).map_err(conflict)?;
@@ -88,7 +87,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         cpu: args.guest.cpu.clone(),
         backend: args.backend,
         code_cache: args.guest.code_cache,
-        translation_cache: translation_cache(args.translation_cache.as_deref()),
+        translation_cache: config::translations(args.translation_cache.as_deref()),
         clock: args.clock,
         exec: args
             .exec
@@ -108,20 +107,8 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
     Ok((config, payload))
 }
 
-/// The folder for translated code: the one given, or the user's, if there is one.
-fn translation_cache(given: Option<&Path>) -> Option<PathBuf> {
-    match given {
-        Some(folder) if folder == "off" => None,
-        Some(folder) => Some(folder.to_owned()),
-        None => {
-            let cache = Cache::locate(None, |name| std::env::var(name).ok()).ok()?;
-            Some(cache.root().join("translations"))
-        }
-    }
-}
-
 /// The name of the catalogue that IMAGE is, if it is one.
-fn catalogue_name(args: &Args) -> Option<&str> {
+pub(super) fn catalogue_name(args: &Args) -> Option<&str> {
     args.guest
         .image
         .as_deref()
@@ -184,6 +171,7 @@ fn check_drive(spec: &DriveSpec) -> Result<(), LoadError> {
 /// Finds out what IMAGE is and puts the options beside it.
 fn start(args: &Args, verbose: bool) -> Result<Start, Failure> {
     let mut start = match &args.guest.image {
+        _ if args.disk.is_some() => system::lasting(args)?,
         None => Start::default(),
         Some(_) if catalogue_name(args).is_some() => named_image(args, verbose)?,
         Some(image) => image_file(args, image)?,
@@ -292,18 +280,6 @@ fn image_file(args: &Args, image: &OsString) -> Result<Start, Failure> {
         });
     };
     eprintln!("{}: {}", path.display(), disk.name());
-    let firmware =
-        matches!(args.guest.bios, Some(BiosChoice::File(_))) || !args.guest.pflash.is_empty();
-    if args.guest.kernel.is_none() && !firmware {
-        return Err(anyhow::anyhow!(
-            "{} is {}, and nothing on it can be started without a kernel; \
-             give one with --kernel FILE, for Linux most likely with --append root={}",
-            path.display(),
-            disk.name(),
-            disk.root()
-        )
-        .into());
-    }
     Ok(Start {
         disk: Some(DriveSpec::of(path)),
         ..Start::default()

@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod guest;
 mod handed;
+mod image;
 mod images;
 mod lockstep;
 mod log;
@@ -19,6 +20,7 @@ mod machine;
 mod progress;
 mod run;
 pub mod status;
+mod system;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -56,6 +58,7 @@ debian:riscv64` for a real system.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Args>),
+    Image(image::Args),
     Images(images::Args),
     Disk(disk::Args),
     Disasm(disasm::Args),
@@ -83,6 +86,7 @@ pub fn main_with(words: impl IntoIterator<Item = OsString>) -> u8 {
     log::start(cli.verbose);
     let result = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose),
+        Command::Image(args) => image::run(args),
         Command::Images(args) => images::run(args),
         Command::Disk(args) => disk::run(args),
         Command::Disasm(args) => disasm::run(args),

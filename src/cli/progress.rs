@@ -51,6 +51,7 @@ impl Reporter {
 
 /// Templates, in indicatif's terms.
 const KNOWN_SIZE: &str = "{wide_msg} {bar:24} {bytes:>10}/{total_bytes:10} {eta:>4}";
+const KNOWN_COUNT: &str = "{wide_msg} {bar:24} {pos:>10}/{len:10} {eta:>4}";
 const UNKNOWN_SIZE: &str = "{wide_msg} {spinner} {bytes:>10}";
 
 fn bar(what: &str, total: Option<u64>) -> ProgressBar {
@@ -58,6 +59,10 @@ fn bar(what: &str, total: Option<u64>) -> ProgressBar {
         Some(_) => KNOWN_SIZE,
         None => UNKNOWN_SIZE,
     };
+    bar_of(template, what, total)
+}
+
+fn bar_of(template: &str, what: &str, total: Option<u64>) -> ProgressBar {
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
@@ -81,6 +86,16 @@ impl Progress for Reporter {
                     None => eprintln!("{what}"),
                 }
             }
+            Form::Silent => {}
+        }
+    }
+
+    fn begin_count(&self, what: &str, total: u64) {
+        match &self.form {
+            Form::Bars(current) => {
+                *current.borrow_mut() = Some(bar_of(KNOWN_COUNT, what, Some(total)));
+            }
+            Form::Lines { .. } => self.begin(&format!("{what}: {total}"), None),
             Form::Silent => {}
         }
     }
@@ -129,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_good_ones() {
-        for template in [KNOWN_SIZE, UNKNOWN_SIZE] {
+        for template in [KNOWN_SIZE, KNOWN_COUNT, UNKNOWN_SIZE] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }
@@ -145,7 +160,10 @@ mod tests {
             reporter.line("a line");
             reporter.advance(u64::MAX);
             reporter.finish();
-            reporter.begin("two", None);
+            reporter.begin_count("two", 3);
+            reporter.advance(5);
+            reporter.finish();
+            reporter.begin("three", None);
             reporter.advance(5);
             reporter.finish();
             reporter.finish();

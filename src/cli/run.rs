@@ -72,6 +72,10 @@ pub(super) struct Args {
     #[arg(long = "share", value_name = "SHARE",
           value_parser = config::share::share, help_heading = MACHINE)]
     pub(super) shares: Vec<Share>,
+    /// A named image as a system that lasts, on FILE; it is made first where there is
+    /// none, as by `isoform image build`
+    #[arg(long, value_name = "FILE", help_heading = BOOT)]
+    pub(super) disk: Option<PathBuf>,
     /// Write the machine's device tree to FILE and do not run
     #[arg(long, value_name = "FILE", help_heading = BOOT)]
     pub(super) dump_dtb: Option<PathBuf>,
@@ -117,6 +121,7 @@ impl Args {
             publish: Vec::new(),
             pcap: None,
             shares: Vec::new(),
+            disk: None,
             dump_dtb: None,
             backend: BackendChoice::default(),
             translation_cache: Some("off".into()),

@@ -48,6 +48,17 @@ pub struct Resolved {
     pub busybox: Package,
 }
 
+/// What a mirror has of a suite.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// The release's version and date.
+    pub release: String,
+    /// Who verified the signature, if anyone could.
+    pub verified_by: Option<&'static str>,
+    /// The packages that were wanted.
+    pub index: Index,
+}
+
 /// A mirror and the means to use it.
 #[derive(Clone, Copy)]
 pub struct Archive<'a> {
@@ -80,11 +91,12 @@ impl Archive<'_> {
     /// [`Error::NotDebian`], [`Error::Signature`], [`Error::Mismatch`],
     /// [`Error::Missing`], [`Error::Malformed`] and those of fetching.
     pub fn resolve(&self, selection: &Selection) -> Result<Resolved, Error> {
-        let (release, verified_by) = self.release(selection)?;
-        let title = format!("Debian {} ({})", release.version, selection.suite);
-        self.progress.line(&format!("{title} from {}", self.mirror));
         let wanted = |name: &str| name.starts_with("linux-image-") || name == selection.busybox;
-        let index = self.index(selection, &release, &wanted)?;
+        let Contents {
+            release,
+            verified_by,
+            index,
+        } = self.contents(selection, wanted)?;
         let missing = |what: &str| self.missing(what);
         let find = |name: &str, version| index.find(name, version).ok_or_else(|| missing(name));
         let meta = find(selection.kernel, None)?;
@@ -96,7 +108,7 @@ impl Archive<'_> {
         })?;
         Ok(Resolved {
             mirror: self.mirror.to_owned(),
-            release: format!("{title}, {}", release.date),
+            release,
             verified_by,
             kernel: find(kernel, version)?.clone(),
             busybox: find(selection.busybox, None)?.clone(),
@@ -109,7 +121,7 @@ impl Archive<'_> {
     /// As [`Archive::resolve`].
     pub fn find(&self, selection: &Selection, names: &[&str]) -> Result<Vec<Package>, Error> {
         let (release, _) = self.release(selection)?;
-        let index = self.index(selection, &release, &|name| names.contains(&name))?;
+        let index = self.index(selection, &release, |name| names.contains(&name))?;
         let find = |name: &&str| {
             let found = index.find(name, None).cloned();
             found.ok_or_else(|| self.missing(name))
@@ -122,6 +134,25 @@ impl Archive<'_> {
             whence: self.mirror.to_owned(),
             what: format!("package {package}"),
         }
+    }
+
+    /// The release of `selection`, and of its packages those that are `wanted`.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn contents(
+        &self,
+        selection: &Selection,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Contents, Error> {
+        let (release, verified_by) = self.release(selection)?;
+        let title = format!("Debian {} ({})", release.version, selection.suite);
+        self.progress.line(&format!("{title} from {}", self.mirror));
+        Ok(Contents {
+            index: self.index(selection, &release, wanted)?,
+            release: format!("{title}, {}", release.date),
+            verified_by,
+        })
     }
 
     /// The package's `.deb`, from the cache or the mirror.
@@ -171,7 +202,7 @@ impl Archive<'_> {
         &self,
         selection: &Selection,
         release: &Release,
-        wanted: &dyn Fn(&str) -> bool,
+        wanted: impl Fn(&str) -> bool,
     ) -> Result<Index, Error> {
         let folder = format!("main/binary-{}", selection.architecture);
         let path = format!("{folder}/Packages.xz");
@@ -202,7 +233,7 @@ impl Archive<'_> {
         })
     }
 
-    fn read_index(&self, file: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Index, Malformed> {
+    fn read_index(&self, file: &Path, wanted: impl Fn(&str) -> bool) -> Result<Index, Malformed> {
         let file = File::open(file)?;
         let step = Step::begin(
             self.progress,

@@ -2,6 +2,8 @@
 
 pub mod archive;
 pub mod packages;
+pub mod relation;
 pub mod release;
+pub mod resolve;
 pub mod signature;
 pub mod version;

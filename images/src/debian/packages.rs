@@ -1,8 +1,9 @@
 //! `Packages` indexes: finding a package, its file and what it depends on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
+use super::relation::{self, Alternatives, Relation};
 use super::version;
 use crate::digest::Sha256;
 use crate::error::Malformed;
@@ -21,7 +22,63 @@ pub struct Package {
     pub size: u64,
     /// Sum of the file.
     pub sha256: Sha256,
-    depends: String,
+    /// KiB it takes when installed, by its maker's estimate; 0 where not given.
+    pub installed_kib: u64,
+    /// How usual it is.
+    pub priority: Priority,
+    /// No system can do without it.
+    pub essential: bool,
+    relations: Relations,
+}
+
+/// How usual a package is (Policy 2.5), the most usual first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// A system without it does not work.
+    Required,
+    /// A bare system has it.
+    Important,
+    /// A system that was not chosen otherwise has it.
+    Standard,
+    /// Everything else.
+    Optional,
+}
+
+impl Priority {
+    fn of(field: Option<&str>) -> Priority {
+        match field {
+            Some("required") => Priority::Required,
+            Some("important") => Priority::Important,
+            Some("standard") => Priority::Standard,
+            _ => Priority::Optional,
+        }
+    }
+}
+
+/// What it says about other packages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Relations {
+    pre_depends: Vec<Alternatives>,
+    depends: Vec<Alternatives>,
+    conflicts: Vec<Alternatives>,
+    breaks: Vec<Alternatives>,
+    provides: Vec<Alternatives>,
+}
+
+impl Relations {
+    fn read(stanza: &Stanza) -> Result<Relations, Malformed> {
+        let field = |name| {
+            relation::parse(stanza.get(name).unwrap_or_default())
+                .map_err(|why| Malformed::new(format!("{name}: {why}")))
+        };
+        Ok(Relations {
+            pre_depends: field("Pre-Depends")?,
+            depends: field("Depends")?,
+            conflicts: field("Conflicts")?,
+            breaks: field("Breaks")?,
+            provides: field("Provides")?,
+        })
+    }
 }
 
 impl Package {
@@ -45,32 +102,48 @@ impl Package {
                 .map_err(|_| of(Malformed::new(format!("`{size}` is no size"))))?,
             sha256: Sha256::parse(sum)
                 .ok_or_else(|| of(Malformed::new(format!("`{sum}` is no SHA-256 sum"))))?,
-            depends: stanza.get("Depends").unwrap_or_default().to_owned(),
+            installed_kib: stanza
+                .get("Installed-Size")
+                .and_then(|size| size.parse().ok())
+                .unwrap_or(0),
+            priority: Priority::of(stanza.get("Priority")),
+            essential: stanza.get("Essential") == Some("yes"),
+            relations: Relations::read(stanza).map_err(of)?,
+        })
+    }
+
+    /// What has to be there for it to work, the most urgent first.
+    pub fn needs(&self) -> impl Iterator<Item = &Alternatives> {
+        let relations = &self.relations;
+        relations.pre_depends.iter().chain(&relations.depends)
+    }
+
+    /// What it cannot be installed with.
+    pub fn excludes(&self) -> impl Iterator<Item = &Alternatives> {
+        let relations = &self.relations;
+        relations.conflicts.iter().chain(&relations.breaks)
+    }
+
+    /// The names it stands for besides its own.
+    pub fn provides(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.provides.iter().flat_map(|group| &group.0)
+    }
+
+    /// Whether it meets `relation` by a name that it provides.
+    pub fn stands_for(&self, relation: &Relation) -> bool {
+        self.provides().any(|provided| {
+            provided.name == relation.name && relation.accepts_provided(provided.provided_version())
         })
     }
 
     /// The first of its dependencies whose name begins with `prefix`, with the
     /// version where exactly one will do.
     pub fn dependency(&self, prefix: &str) -> Option<(&str, Option<&str>)> {
-        let first_choice = |group: &'_ str| {
-            group
-                .split('|')
-                .next()
-                .map(str::trim)
-                .map(str::len)
-                .unwrap_or(0)
-        };
-        self.depends.split(',').map(str::trim).find_map(|group| {
-            let choice = group.get(..first_choice(group))?;
-            let (name, constraint) = choice.split_once('(').unwrap_or((choice, ""));
-            let name = name.trim().split(':').next().unwrap_or_default();
-            let exact = constraint
-                .trim_end_matches(')')
-                .trim()
-                .strip_prefix('=')
-                .map(str::trim);
-            name.starts_with(prefix).then_some((name, exact))
-        })
+        let firsts = self.relations.depends.iter().filter_map(|g| g.0.first());
+        firsts
+            .filter(|relation| relation.name.starts_with(prefix))
+            .map(|relation| (relation.name.as_str(), relation.exact_version()))
+            .next()
     }
 }
 
@@ -84,10 +157,12 @@ fn is_safe(filename: &str) -> bool {
             .all(|part| !matches!(part, "" | "." | ".."))
 }
 
-/// The packages of an index whose names interest; the newest of each version.
+/// The packages of an index whose names interest, in all versions.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     packages: BTreeMap<String, Vec<Package>>,
+    /// Names that are provided, with the packages that do.
+    providers: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Index {
@@ -102,6 +177,10 @@ impl Index {
             let name = stanza.need("Package")?;
             if wanted(name) {
                 let package = Package::from_stanza(name, &stanza)?;
+                for provided in package.provides() {
+                    let providers = index.providers.entry(provided.name.clone());
+                    providers.or_default().insert(name.to_owned());
+                }
                 index
                     .packages
                     .entry(name.to_owned())
@@ -120,6 +199,19 @@ impl Index {
             .iter()
             .filter(fits)
             .max_by(|a, b| version::compare(&a.version, &b.version))
+    }
+
+    /// The packages that provide `name`, each in its newest version.
+    pub fn providers(&self, name: &str) -> impl Iterator<Item = &Package> {
+        let names = self.providers.get(name).into_iter().flatten();
+        names.filter_map(|name| self.find(name, None))
+    }
+
+    /// Every package there is, each in its newest version, by name.
+    pub fn newest(&self) -> impl Iterator<Item = &Package> {
+        self.packages
+            .keys()
+            .filter_map(|name| self.find(name, None))
     }
 }
 

@@ -7,10 +7,11 @@ use super::fixtures::{
     BUSYBOX, BUSYBOX_PATH, KERNEL, KERNEL_PATH, PACKAGES_PATH, RELEASE_PATH, Tree,
 };
 use super::server::{Fault, Server};
-use crate::catalogue::{Host, Image, Options, fetch_on, list};
+use crate::catalogue::{Image, Options, fetch_on, list};
 use crate::debian::signature::Verifier;
 use crate::digest::Sha256;
 use crate::error::Error;
+use crate::mirrors::Host;
 use crate::net::client::Patience;
 use crate::progress::{Progress, Silent};
 

@@ -116,6 +116,11 @@ pub(super) fn kernel_deb() -> Vec<u8> {
             "alias=of:N*T*Cvirtio,mmio\ndepends=",
         ),
         ("drivers/virtio/virtio_balloon", "depends="),
+        ("drivers/virtio/virtio_pci", "depends="),
+        ("fs/fat/vfat", "depends=fat"),
+        ("fs/fat/fat", "depends="),
+        ("fs/nls/nls_cp437", "depends="),
+        ("fs/nls/nls_ascii", "depends="),
         ("drivers/char/hw_random/virtio-rng", "depends="),
         (
             "drivers/block/virtio_blk",

@@ -6,5 +6,6 @@ mod faults;
 mod fixtures;
 mod hostile;
 mod packages;
+mod scripts;
 mod server;
 mod signed;

@@ -1,0 +1,71 @@
+//! Systems that last: on a disk that says itself how it boots, or that is made first.
+
+use super::image;
+use super::machine::{Start, catalogue_name};
+use super::run::Args;
+use super::{Failure, conflict};
+use crate::boot::disk;
+use crate::boot::load::{Source, detect};
+use crate::config::{self, BiosChoice, DriveSpec};
+
+/// The system on the disk of `--disk`, which is made first where there is none.
+pub(super) fn lasting(args: &Args) -> Result<Start, Failure> {
+    let (Some(name), Some(path)) = (catalogue_name(args), &args.disk) else {
+        return Err(conflict(
+            "--disk is for named images, such as debian:riscv64; give a disk that exists as IMAGE",
+        ));
+    };
+    if args.exec.is_some() {
+        return Err(conflict(
+            "--exec runs its command in the named image itself, not on a disk; use one of them",
+        ));
+    }
+    if path.symlink_metadata().is_err() {
+        eprintln!(
+            "{}: does not exist yet, so it is made of {name}",
+            path.display()
+        );
+        image::build_default(name, path, args.guest.mirror.as_deref())?;
+    }
+    Ok(Start {
+        disk: Some(DriveSpec::of(path)),
+        ..Start::default()
+    })
+}
+
+/// A disk that nothing was given to start with is asked how it boots.
+pub(super) fn with_its_kernel(start: Start, args: &Args) -> Result<Start, Failure> {
+    let firmware =
+        matches!(args.guest.bios, Some(BiosChoice::File(_))) || !args.guest.pflash.is_empty();
+    let Some(spec) = start
+        .disk
+        .as_ref()
+        .filter(|_| !firmware && start.program.is_none())
+    else {
+        return Ok(start);
+    };
+    let source = Source::open(&spec.file)?;
+    let found = disk::find(&source)?.ok_or_else(|| {
+        anyhow::anyhow!(
+            "{} says nowhere how it boots (looked for extlinux.conf, grub.cfg and vmlinuz on \
+             ext2/3/4); give a kernel with --kernel FILE, for Linux most likely with --append \
+             root=/dev/vda1",
+            source.name()
+        )
+    })?;
+    eprintln!("{}: boots by {}", source.name(), found.whence);
+    let append = match &start.append {
+        Some(more) => format!("{} {more}", found.append),
+        None => found.append,
+    };
+    let bad = |why: String| anyhow::anyhow!("{}: its command line: {why}", source.name());
+    Ok(Start {
+        program: Some(detect(found.kernel)?),
+        initrd: match start.initrd.is_empty() {
+            true => found.initrd,
+            false => start.initrd,
+        },
+        append: Some(config::append(&append).map_err(bad)?),
+        ..start
+    })
+}
