@@ -117,6 +117,7 @@ pub(super) fn kernel_deb() -> Vec<u8> {
         ),
         ("drivers/virtio/virtio_balloon", "depends="),
         ("drivers/virtio/virtio_pci", "depends="),
+        ("net/packet/af_packet", "depends="),
         ("fs/fat/vfat", "depends=fat"),
         ("fs/fat/fat", "depends="),
         ("fs/nls/nls_cp437", "depends="),
