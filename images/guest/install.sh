@@ -190,10 +190,12 @@ configure_login() {
     # On the console alone: sshd lets nobody in without a key or password.
     in_target passwd --quiet --delete root
     if [ -s "$bundle/authorized_keys" ]; then
-        mkdir -p "$target/root/.ssh"
-        chmod 700 "$target/root/.ssh"
-        cp "$bundle/authorized_keys" "$target/root/.ssh/authorized_keys"
-        chmod 600 "$target/root/.ssh/authorized_keys"
+        home=$target/root
+        ssh=$home/.ssh
+        mkdir -p "$ssh"
+        chmod 700 "$ssh"
+        cp "$bundle/authorized_keys" "$ssh/authorized_keys"
+        chmod 600 "$ssh/authorized_keys"
     fi
     mkdir -p "$target/etc/systemd/system/ssh.service.d"
     cat > "$target/etc/systemd/system/ssh.service.d/host-keys.conf" << END

@@ -71,8 +71,8 @@ fn a_system_is_made_and_lasts() {
     assert_eq!(fs::read_dir(folder.path()).expect("ours").count(), 1);
     // The second time, what was written the first time is there.
     for (command, answer) in [
-        ("echo kept > /root/kept; tree --version", "tree v"),
-        ("cat /root/kept", "kept"),
+        ("echo kept > ~/kept; tree --version", "tree v"),
+        ("cat ~/kept", "kept"),
     ] {
         let mut boot = isoform_run();
         boot.arg(DEBIAN).arg("--disk").arg(&disk);
