@@ -121,7 +121,8 @@ enum Command {
 const WRONG: u8 = 2;
 const LEAKS: u8 = 3;
 
-fn format(text: &str) -> Result<Format, String> {
+/// Reads the name of a format.
+pub(super) fn format(text: &str) -> Result<Format, String> {
     Format::named(text).ok_or_else(|| format!("known formats are qcow2 and raw, not `{text}`"))
 }
 

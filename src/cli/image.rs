@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use isoform_images::system::{Settings, gather};
 use isoform_images::{Options, fetch};
 
+use super::disk::format;
 use super::progress::Reporter;
-use super::{Failure, status, usage_error};
+use super::{Failure, status};
 use crate::config::{self, size};
-use crate::install::format::{self, Format};
 use crate::install::{Job, install};
+use isoform_disk::Format;
 
 /// Make disk images
 #[derive(Debug, clap::Args)]
@@ -41,8 +42,8 @@ struct Build {
     /// Replace FILE if it exists
     #[arg(long)]
     force: bool,
-    /// The form of FILE [default: by its ending; raw]
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    /// What FILE is to be: qcow2 or raw [default: qcow2 where its name ends so, else raw]
+    #[arg(long, value_parser = format, value_name = "FORMAT")]
     format: Option<Format>,
     /// Size of the disk; what is not used takes no room here
     #[arg(long, value_name = "SIZE", default_value = DEFAULT_SIZE, value_parser = disk_size)]
@@ -117,14 +118,16 @@ pub(super) fn build_default(name: &str, file: &Path, mirror: Option<&str>) -> Re
     .map(drop)
 }
 
+/// The format of a new disk: as given, or as its name says.
+fn format_of(args: &Build) -> Format {
+    let ending = args.output.extension().and_then(|ending| ending.to_str());
+    args.format.unwrap_or(match ending {
+        Some(ending) if ending.eq_ignore_ascii_case("qcow2") => Format::Qcow2,
+        _ => Format::Raw,
+    })
+}
+
 fn build(args: &Build) -> Result<u8, Failure> {
-    format::decide(args.format, &args.output).map_err(|why| {
-        Failure::Usage(usage_error(
-            &["image", "build"],
-            clap::error::ErrorKind::ValueValidation,
-            why,
-        ))
-    })?;
     if !args.force && args.output.symlink_metadata().is_ok() {
         return Err(crate::install::InstallError::Exists(args.output.clone()).into());
     }
@@ -154,6 +157,7 @@ fn build(args: &Build) -> Result<u8, Failure> {
         stock: &stock,
         settings: &settings,
         size: args.size,
+        format: format_of(args),
         translation_cache: config::translations(None),
     };
     install(&job, &args.output, args.force, &progress)?;

@@ -265,7 +265,7 @@ fn image_file(args: &Args, image: &OsString) -> Result<Start, Failure> {
         // Not in the catalogue and no file: the catalogue's error lists the names.
         images::fetch(name, &Options::new(&images::Silent))?;
     }
-    let program = detect_path(path).map_err(name_hint)?;
+    let program = program_in(path)?;
     let Kind::Disk(disk) = program.kind() else {
         if args.guest.kernel.is_some() {
             return Err(conflict(format_args!(
@@ -284,6 +284,16 @@ fn image_file(args: &Args, image: &OsString) -> Result<Start, Failure> {
         disk: Some(DriveSpec::of(path)),
         ..Start::default()
     })
+}
+
+/// What a file is; of a qcow2 image, the disk in it.
+fn program_in(path: &Path) -> Result<Program, Failure> {
+    let source = Source::open(path).map_err(name_hint)?;
+    if load::is_qcow2(&source.head()?) {
+        let disk = Source::of_disk(&DriveSpec::of(path).request());
+        return Ok(detect(disk.map_err(anyhow::Error::from)?)?);
+    }
+    Ok(detect_path(path)?)
 }
 
 /// A missing IMAGE may have been meant as a name.

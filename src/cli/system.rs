@@ -44,7 +44,7 @@ pub(super) fn with_its_kernel(start: Start, args: &Args) -> Result<Start, Failur
     else {
         return Ok(start);
     };
-    let source = Source::open(&spec.file)?;
+    let source = Source::of_disk(&spec.request()).map_err(anyhow::Error::from)?;
     let found = disk::find(&source)?.ok_or_else(|| {
         anyhow::anyhow!(
             "{} says nowhere how it boots (looked for extlinux.conf, grub.cfg and vmlinuz on \

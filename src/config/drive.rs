@@ -72,6 +72,21 @@ impl DriveSpec {
     }
 }
 
+impl DriveSpec {
+    /// How its image is opened.
+    pub fn request(&self) -> Request {
+        Request {
+            path: self.file.clone(),
+            format: self.format,
+            read_only: self.readonly,
+            snapshot: self.snapshot,
+            cache: self.cache,
+            backing: self.backing,
+            discard: self.discard,
+        }
+    }
+}
+
 /// Reads `file=F` and the keys of [`KEYS`].
 ///
 /// # Errors
@@ -231,15 +246,7 @@ pub fn place(specs: &[DriveSpec], extra: &[DriveSpec]) -> Result<Vec<Drive>, Str
     }
     check_sharing(taken.values().copied())?;
     let drive = |(slot, spec): (&SlotId, &&DriveSpec)| Drive {
-        request: Request {
-            path: spec.file.clone(),
-            format: spec.format,
-            read_only: spec.readonly,
-            snapshot: spec.snapshot,
-            cache: spec.cache,
-            backing: spec.backing,
-            discard: spec.discard,
-        },
+        request: spec.request(),
         slot: *slot,
         serial: spec.serial.clone().unwrap_or_else(|| serial_of(*slot)),
     };

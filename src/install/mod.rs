@@ -5,12 +5,12 @@
 //! [`INSTALL`](isoform_images::system::INSTALL) as the command of `--exec`, the new disk
 //! and the packages as its drives, and its console in a file, of which [`log`] shows the
 //! steps. [`Workplace`] keeps what is unfinished out of sight, and is gone however the
-//! program ends. What a disk's file is to be is decided in [`format`].
+//! program ends.
 
-pub mod format;
 mod log;
 mod workplace;
 
+use isoform_disk::{Cache, Format, NewImage};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,9 @@ pub enum InstallError {
     /// What is to be run cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The disk cannot be made.
+    #[error(transparent)]
+    Disk(#[from] isoform_disk::DiskError),
     /// The packages are not as they should be.
     #[error(transparent)]
     Packages(#[from] images::Error),
@@ -95,6 +98,8 @@ pub struct Job<'a> {
     pub settings: &'a Settings,
     /// Bytes of the disk.
     pub size: u64,
+    /// What its file is.
+    pub format: Format,
     /// Where to keep translated code, if at all.
     pub translation_cache: Option<PathBuf>,
 }
@@ -117,9 +122,7 @@ pub fn install(
         place.file("packages"),
         place.file("log"),
     );
-    File::create(&disk)
-        .and_then(|file| file.set_len(job.size))
-        .map_err(io("create", &disk))?;
+    isoform_disk::create(&disk, &NewImage::of(job.format, job.size))?;
     let out = File::create(&bundle).map_err(io("create", &bundle))?;
     job.stock
         .write_bundle(BufWriter::new(out), job.settings, progress)?;
@@ -172,11 +175,13 @@ fn machine(
 ) -> Result<(MachineConfig, Payload), InstallError> {
     let packages = DriveSpec {
         readonly: true,
-        raw: true,
+        format: Some(Format::Raw),
         ..DriveSpec::of(bundle)
     };
     let target = DriveSpec {
-        raw: true,
+        format: Some(job.format),
+        // What is not whole is thrown away: nobody has to wait for the host's disk.
+        cache: Cache::Unsafe,
         ..DriveSpec::of(disk)
     };
     let drives = drive::place(&[target, packages], &[]).expect("two drives have two slots");

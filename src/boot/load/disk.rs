@@ -84,10 +84,15 @@ fn has_partition(head: &[u8]) -> bool {
     entries.clone().all(|entry| entry[0] & 0x7f == 0) && entries.any(|entry| entry[4] != 0)
 }
 
+/// Whether these are the first bytes of a qcow2 image.
+pub fn is_qcow2(head: &[u8]) -> bool {
+    head.starts_with(b"QFI\xfb")
+}
+
 /// The name of another program's disk format, with an article. Among them is qcow2,
 /// which says nothing of what is on the disk.
 pub fn foreign(head: &[u8]) -> Option<&'static str> {
-    match head.starts_with(b"QFI\xfb") {
+    match is_qcow2(head) {
         true => Some("a qcow2 disk image"),
         false => isoform_disk::foreign(head),
     }

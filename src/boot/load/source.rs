@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::LoadError;
+use isoform_disk::{DiskError, Image, Request, SECTOR};
 
 /// Something to load, with the name errors call it by.
 #[derive(Clone)]
@@ -21,6 +22,7 @@ pub struct Source {
 #[derive(Clone)]
 enum Data {
     File { file: Arc<File>, len: u64 },
+    Disk { image: Arc<Mutex<Image>>, len: u64 },
     Static(&'static [u8]),
     Owned(Arc<[u8]>),
 }
@@ -65,6 +67,26 @@ impl Source {
         })
     }
 
+    /// Opens the disk in an image, to be read alone.
+    ///
+    /// # Errors
+    /// Those of [`Image::open`].
+    pub fn of_disk(request: &Request) -> Result<Source, DiskError> {
+        let image = Image::open(&Request {
+            read_only: true,
+            snapshot: false,
+            ..request.clone()
+        })?;
+        let len = image.sectors() * SECTOR;
+        Ok(Source {
+            name: request.path.display().to_string(),
+            data: Data::Disk {
+                image: Arc::new(Mutex::new(image)),
+                len,
+            },
+        })
+    }
+
     /// Bytes that are part of this program.
     pub fn from_static(name: impl Into<String>, bytes: &'static [u8]) -> Source {
         Source {
@@ -89,7 +111,7 @@ impl Source {
     /// Its size in bytes, as it was when opened.
     pub fn len(&self) -> u64 {
         match &self.data {
-            Data::File { len, .. } => *len,
+            Data::File { len, .. } | Data::Disk { len, .. } => *len,
             Data::Static(bytes) => bytes.len() as u64,
             Data::Owned(bytes) => bytes.len() as u64,
         }
@@ -103,6 +125,7 @@ impl Source {
     fn pread(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let bytes: &[u8] = match &self.data {
             Data::File { file, .. } => return file.read_at(buf, offset),
+            Data::Disk { image, len } => return read_disk(image, *len, buf, offset),
             Data::Static(bytes) => bytes,
             Data::Owned(bytes) => bytes,
         };
@@ -179,6 +202,25 @@ impl Source {
             left: len,
         }
     }
+}
+
+/// Reads bytes of a disk, which gives whole sectors.
+fn read_disk(image: &Mutex<Image>, len: u64, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let end = len.min(offset.saturating_add(buf.len() as u64));
+    let (first, behind) = (offset / SECTOR, end.div_ceil(SECTOR));
+    if offset >= end {
+        return Ok(0);
+    }
+    let mut sectors = vec![0; ((behind - first) * SECTOR) as usize];
+    let mut image = image.lock().unwrap_or_else(PoisonError::into_inner);
+    image.read(first, &mut sectors)?;
+    let skipped = sectors.iter().skip((offset - first * SECTOR) as usize);
+    let read = (end - offset) as usize;
+    buf.iter_mut()
+        .take(read)
+        .zip(skipped)
+        .for_each(|(to, from)| *to = *from);
+    Ok(read)
 }
 
 /// A stretch of a [`Source`] as a stream.

@@ -5,7 +5,7 @@ use crate::csr::{envcfg, mip, satp};
 use crate::lines::irq;
 use crate::mmu::pte;
 use crate::testing::{BASE, PC, Rig, leaf};
-use isoform_core::{Exit, Guest, Requests};
+use isoform_core::{Exit, Guest, Requests, Size};
 
 const MTVEC: u64 = BASE + 0x100;
 const STVEC: u64 = BASE + 0x200;
