@@ -12,13 +12,16 @@
 //! most processes; that it fails so is not told, as archives could not be unpacked
 //! otherwise (QEMU's `security_model=none` does the same).
 //!
-//! Files that the guest has open stay open when their names go. Descriptors are bounded:
-//! see [`raise_descriptor_limit`].
+//! Files that the guest has open stay open when their names go. They take half of
+//! the descriptors that the process may have at most.
 //!
 //! Deliberately not done: authentication; extended attributes (answered with
 //! EOPNOTSUPP); locks between guest and host (a guest's own processes are told apart by
 //! its own kernel, so each lock is granted); devices in the folder (they can be seen,
 //! removed and renamed, not opened or made).
+//!
+//! As with any user of the folder, a guest can make set-user-ID programs of the serving
+//! process's user there.
 
 mod attr;
 mod fids;
@@ -30,7 +33,6 @@ mod server;
 mod spec;
 mod wire;
 
-pub use limit::raise_descriptor_limit;
 pub use pool::{Job, Submitter, Workers};
 pub use server::{Access, Share, ShareError};
 pub use spec::{ERROR_BYTES, MSIZE, kind};

@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// user is a network of the guest's own (10.0.2.0/24), from which it reaches
     /// whatever this machine reaches, without root. The guest is 10.0.2.15 by DHCP,
     /// names are resolved at 10.0.2.3. The host itself is reached at 10.0.2.2, and only with
-    /// host=on, which also lets it reach 169.254.0.0/16, where clouds keep a host's
+    /// host=on, which also lets it reach the addresses where clouds keep a host's
     /// secrets. restrict=on lets nothing out but answers of published ports. tftp=DIR
     /// serves a folder to firmware that boots over the network.
     ///

@@ -159,7 +159,7 @@ impl User {
 pub fn net(text: &str) -> Result<NetSpec, String> {
     let mut words = words::split(text)?.into_iter();
     let mut spec = kind(words.next().as_ref()).ok_or_else(|| {
-        format!("there is no network `{text}`; there are user, switch:NAME and tap")
+        format!("there is no network `{text}`; there are user, switch:NAME and tap; an IMAGE stands before --net")
     })?;
     if let Link::Switch(name) = &spec.link
         && !switch::is_name(name)

@@ -29,6 +29,11 @@ pub fn share(text: &str) -> Result<Share, String> {
     let Some((folder, tag)) = read_only.or_else(|| parts(text)) else {
         return Err("it is HOSTDIR:TAG or HOSTDIR:TAG:ro, such as .:work".to_owned());
     };
+    if matches!(tag.as_str(), "ro" | "rw") {
+        return Err(format!(
+            "`{tag}` stands where the tag belongs: HOSTDIR:TAG:ro is a folder to read only"
+        ));
+    }
     if folder.is_empty() {
         return Err("it names no folder; the one you are in is `.`".to_owned());
     }
@@ -79,8 +84,6 @@ mod tests {
             ("/a/b:tag:ro", "/a/b", "tag", true),
             ("/a:b:tag", "/a:b", "tag", false),
             ("/a:b:tag:ro", "/a:b", "tag", true),
-            ("dir:ro", "dir", "ro", false),
-            ("dir:ro:ro", "dir", "ro", true),
         ] {
             let expected = Share {
                 folder: folder.into(),
@@ -95,7 +98,18 @@ mod tests {
     fn what_is_no_share_is_refused() {
         let long = format!("dir:{}", "t".repeat(256));
         for text in [
-            "", "dir", ":tag", ":", "dir:", "dir::ro", "dir:a b", "dir:a,b", &long,
+            "",
+            "dir",
+            "dir:ro",
+            "dir:rw",
+            "dir:ro:ro",
+            ":tag",
+            ":",
+            "dir:",
+            "dir::ro",
+            "dir:a b",
+            "dir:a,b",
+            &long,
         ] {
             assert!(share(text).is_err(), "{text}");
         }

@@ -15,6 +15,7 @@ mod form;
 mod hart;
 mod host;
 mod insn;
+mod limit;
 pub mod lockstep;
 mod machine;
 mod network;

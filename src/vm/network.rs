@@ -2,6 +2,7 @@
 
 use super::error::VmError;
 use super::event::Event;
+use super::limit;
 use crate::config::SlotId;
 use crate::config::net::{Card, Link, Protocol, Publish, User};
 use isoform_devices::virtio::net::{NetConfig, NetPort, Offloads};
@@ -10,7 +11,6 @@ use isoform_net::pcap::Pcap;
 use isoform_net::switch::{Switch, SwitchConfig};
 use isoform_net::tap::{Tap, TapConfig};
 use isoform_net::user::{self, Proto, UserConfig, UserNet};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use std::sync::mpsc::Sender;
 
 /// The host's side of a card. It ends when it is dropped.
@@ -47,7 +47,7 @@ impl Network {
         let mtu = card.mtu;
         Ok(match &card.link {
             Link::User(user) => {
-                allow_sockets();
+                limit::raise_descriptors();
                 let _net = UserNet::start(user_config(user, mtu), host)?;
                 Self::User { _net }
             }
@@ -62,15 +62,6 @@ impl Network {
                 Self::Tap { _net }
             }
         })
-    }
-}
-
-/// A connection of the guest's is a descriptor of ours: as many as the host allows.
-fn allow_sockets() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(e) = setrlimit(Resource::Nofile, limit) {
-        log::warn!("the guest may run out of connections: {e}");
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::error::VmError;
 use super::event::Event;
+use super::limit;
 use super::wiring::{Time, free_slot};
 use crate::board::Slot;
 use crate::config::{MachineConfig, SlotId};
 use isoform_devices::virtio::p9::{P9Port, P9Request};
-use isoform_share::{Access, Job, Share, Workers, raise_descriptor_limit};
+use isoform_share::{Access, Job, Share, Workers};
 
 /// Puts the shared folders into slots, each with its file server: threads of its own or,
 /// under the instruction clock, at hand.
@@ -17,7 +18,7 @@ pub(super) fn shares(
     servers: &mut Vec<Workers>,
 ) -> Result<(), VmError> {
     if !config.shares.is_empty() {
-        raise_descriptor_limit();
+        limit::raise_descriptors();
     }
     for wanted in &config.shares {
         let slot = free_slot(slots).ok_or(VmError::NoSlot("--share"))?;

@@ -121,10 +121,11 @@ impl InterruptFile {
         let new = |old: u64| old & !zeros | ones;
         match select {
             // Of what is no value of the register nothing changes.
-            select::EIDELIVERY => match new(self.eidelivery.into()) {
-                value @ 0..=1 => self.eidelivery = value == 1,
-                _ => {}
-            },
+            select::EIDELIVERY => {
+                if let value @ 0..=1 = new(self.eidelivery.into()) {
+                    self.eidelivery = value == 1;
+                }
+            }
             select::EITHRESHOLD => {
                 self.eithreshold = new(self.eithreshold.into()) as u32 & MAX_IDENTITY;
             }
@@ -158,7 +159,7 @@ impl InterruptFile {
 /// all zero, and the interrupt file; of 64 bits each, so by twos.
 pub(crate) fn is_selectable(select: u64) -> bool {
     match select {
-        0x30..=0x3f | 0x80..=0xff => select % 2 == 0,
+        0x30..=0x3f | 0x80..=0xff => select.is_multiple_of(2),
         0x70..=0x7f => true,
         _ => false,
     }

@@ -64,14 +64,6 @@ impl Disk {
             Disk::Iso9660 => "a CD image (ISO 9660)",
         }
     }
-
-    /// Where a kernel most likely finds the root file system.
-    pub fn root(self) -> &'static str {
-        match self {
-            Disk::Gpt | Disk::Mbr => "/dev/vda1",
-            _ => "/dev/vda",
-        }
-    }
 }
 
 /// Whether one of the four entries at 446 has a type and a legal status byte;
@@ -91,7 +83,7 @@ pub fn is_qcow2(head: &[u8]) -> bool {
 
 /// The name of another program's disk format, with an article. Among them is qcow2,
 /// which says nothing of what is on the disk.
-pub fn foreign(head: &[u8]) -> Option<&'static str> {
+pub(super) fn foreign(head: &[u8]) -> Option<&'static str> {
     match is_qcow2(head) {
         true => Some("a qcow2 disk image"),
         false => isoform_disk::foreign(head),

@@ -279,7 +279,7 @@ pub(super) fn load_raw(
     if extent.end > bounds.end {
         return Err(LoadError::OutsideRam {
             file: source.name().to_owned(),
-            what: what.to_owned().into(),
+            what: what.to_owned(),
             wants: extent,
             ram: bounds,
             advice: "check that it is the firmware you mean, or give the guest more with --memory",
