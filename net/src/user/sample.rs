@@ -43,6 +43,12 @@ impl Pairs {
         Ok(near)
     }
 
+    /// All far ends are closed.
+    #[cfg(test)]
+    pub(crate) fn hang_up(&mut self) {
+        self.far.clear();
+    }
+
     /// Each far end sends back what came.
     fn echo(&mut self) {
         let mut buffer = vec![0; 1 << 16];

@@ -12,7 +12,7 @@ use smoltcp::wire::{Ipv4Packet, TcpPacket};
 
 use super::super::agenda::{Alarm, Readiness};
 use super::super::lan::{ETHERNET, Lan};
-use super::stack::Stack;
+use super::stack::{Stack, UNANSWERED};
 use super::{Key, SYN_MAX};
 
 /// Segments that one connection sends before the next has its turn.
@@ -35,6 +35,8 @@ pub(super) struct Flow {
     pub(super) alarm: Alarm,
     /// The last packet from the guest.
     heard: Instant,
+    /// Since when the guest is to acknowledge something.
+    owed: Option<Instant>,
     /// The guest gave it up while the host's side was being connected.
     abandoned: bool,
     /// The host's side has sent all it will.
@@ -81,6 +83,7 @@ impl Flow {
             queued: false,
             alarm: Alarm::default(),
             heard: now,
+            owed: None,
             abandoned: false,
             host_done: false,
             guest_done: false,
@@ -168,7 +171,13 @@ impl Flow {
             true => CLOSING,
             false => IDLE,
         };
-        let expiry = self.heard + patience;
+        let mut expiry = self.heard + patience;
+        if *opened && stack.is_owed() {
+            let since = *self.owed.get_or_insert(now);
+            expiry = expiry.min(since.max(self.heard) + UNANSWERED);
+        } else {
+            self.owed = None;
+        }
         if now >= expiry {
             self.abort(lan, now);
             return Next::Over;

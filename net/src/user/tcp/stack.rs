@@ -7,7 +7,7 @@ use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::{
     Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken,
 };
-use smoltcp::socket::tcp::{Socket, SocketBuffer};
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
 
@@ -15,7 +15,7 @@ use super::super::lan::{ETHERNET, Lan};
 use super::Key;
 
 /// A guest that acknowledges nothing for as long is gone.
-const UNANSWERED: Duration = Duration::from_secs(300);
+pub(super) const UNANSWERED: Duration = Duration::from_secs(300);
 /// The same while a published port's connection is being opened.
 const UNOPENED: Duration = Duration::from_secs(10);
 
@@ -82,9 +82,19 @@ impl Stack {
         self.sockets.get_mut(self.handle)
     }
 
-    /// Once a connection is open, its guest may be silent for longer.
+    /// Once a connection is open, its guest may be silent for as long as it owes nothing.
+    /// smoltcp's timeout makes no such difference, and counts from the last segment even
+    /// where a FIN comes long after it: so who has the connection looks at
+    /// [`is_owed`](Self::is_owed) instead.
     pub(super) fn opened(&mut self) {
-        self.socket().set_timeout(Some(UNANSWERED));
+        self.socket().set_timeout(None);
+    }
+
+    /// Whether the guest is to acknowledge something: bytes, or the end.
+    pub(super) fn is_owed(&mut self) -> bool {
+        let socket = self.socket();
+        let ending = [State::FinWait1, State::Closing, State::LastAck];
+        socket.send_queue() > 0 || ending.contains(&socket.state())
     }
 
     /// A frame from the guest; at most one goes out at once.

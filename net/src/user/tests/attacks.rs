@@ -147,18 +147,56 @@ fn a_scan_of_udp_ports_holds_a_bounded_number_of_sockets() {
     assert_eq!(nat.counts(), [0; 4], "after a minute nothing is left");
 }
 
+/// What a frame for the guest carries: its segment.
+fn carried(frame: &[u8]) -> TcpPacket<&[u8]> {
+    let length = usize::from(Ipv4Packet::new_unchecked(&frame[14..]).total_len());
+    TcpPacket::new_checked(&frame[34..14 + length]).expect("a segment")
+}
+
+/// Opens a connection; the sequence number of the other side's first byte.
+fn opened(nat: &mut Nat<Pairs>, now: &mut Instant) -> u32 {
+    nat.frame(syn((GUEST, 4000), (WORLD, 80)), *now);
+    let sent = drive(nat, now, Duration::from_millis(100));
+    let theirs = carried(sent.last().expect("a SYN of its own"));
+    assert!(theirs.syn() && theirs.ack());
+    (theirs.seq_number().0 as u32).wrapping_add(1)
+}
+
+#[test]
+fn a_silent_connection_that_owes_nothing_stays() {
+    let (mut nat, mut now) = (nat(), Instant::ZERO);
+    let next = opened(&mut nat, &mut now);
+    let says = |control, seq, ack, bytes: &[u8]| {
+        segment((GUEST, 4000), (WORLD, 80), control, (seq, Some(ack)), bytes)
+    };
+    nat.frame(says(TcpControl::None, 2, next, &[]), now);
+    for idle in [301, 1000, 7000] {
+        drive(&mut nat, &mut now, Duration::from_secs(idle));
+        assert_eq!(nat.counts(), [1, 0, 0, 0], "after {idle} s");
+    }
+    nat.frame(says(TcpControl::Psh, 2, next, b"hello"), now);
+    let sent = drive(&mut nat, &mut now, Duration::from_millis(100));
+    assert!(sent.iter().any(|frame| carried(frame).payload() == b"hello"));
+    nat.frame(says(TcpControl::None, 7, next.wrapping_add(5), &[]), now);
+    drive(&mut nat, &mut now, Duration::from_secs(301));
+    // The end comes as such, however long nothing was said before it.
+    nat.host.hang_up();
+    let sent = drive(&mut nat, &mut now, Duration::from_millis(100));
+    assert!(sent.iter().any(|frame| carried(frame).fin()));
+    assert!(!sent.iter().any(|frame| carried(frame).rst()));
+    // It is to be acknowledged.
+    for _ in 0..4 {
+        drive(&mut nat, &mut now, Duration::from_secs(100));
+    }
+    assert_eq!(nat.counts(), [0; 4]);
+}
+
 #[test]
 fn a_guest_that_acknowledges_nothing_is_given_up() {
     let (mut nat, mut now) = (nat(), Instant::ZERO);
-    nat.frame(syn((GUEST, 4000), (WORLD, 80)), now);
-    let sent = drive(&mut nat, &mut now, Duration::from_millis(100));
-    let answer = sent.last().expect("a SYN of its own");
-    let packet = Ipv4Packet::new_checked(&answer[14..]).expect("a packet");
-    let theirs = TcpPacket::new_checked(packet.payload()).expect("a segment");
-    let seq = theirs.seq_number().0 as u32;
-    assert!(theirs.syn() && theirs.ack());
+    let next = opened(&mut nat, &mut now);
     // Bytes that come back from the host, and are never acknowledged.
-    let ack = Some(seq.wrapping_add(1));
+    let ack = Some(next);
     let data = [7; 1000];
     let bytes = segment((GUEST, 4000), (WORLD, 80), TcpControl::Psh, (2, ack), &data);
     nat.frame(bytes, now);
