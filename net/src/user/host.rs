@@ -9,7 +9,8 @@ use rustix::event::epoll;
 use rustix::io::{Errno, Result};
 use rustix::net::sockopt::{set_socket_keepalive, set_socket_reuseaddr, set_tcp_nodelay};
 use rustix::net::{
-    AddressFamily, Protocol, SocketFlags, SocketType, bind, connect, ipproto, listen, socket_with,
+    AddressFamily, Protocol, SocketFlags, SocketType, bind, connect, getsockname, ipproto, listen,
+    socket_with,
 };
 
 use super::agenda::Token;
@@ -17,6 +18,10 @@ use super::dns;
 
 /// Connections that wait at a published port.
 const BACKLOG: i32 = 128;
+/// Of an address that nobody has (RFC 5737), to see what the host says of such.
+const NOBODYS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// The discard service's. Nothing is sent to it.
+const ANY_PORT: u16 = 9;
 
 /// What the network asks of the host. All sockets are nonblocking.
 pub(crate) trait Host {
@@ -30,8 +35,9 @@ pub(crate) trait Host {
     fn listen(&mut self, at: SocketAddr) -> Result<OwnedFd>;
     /// A datagram socket that is bound.
     fn bind(&mut self, at: SocketAddr) -> Result<OwnedFd>;
-    /// Whether the address is one of the host's own.
-    fn is_own(&mut self, address: Ipv4Addr) -> bool;
+    /// Whether the address is one of the host's own; an error where that cannot be found
+    /// out for now.
+    fn is_own(&mut self, address: Ipv4Addr) -> Result<bool>;
     /// Where names are asked for, best first; never empty.
     fn nameservers(&mut self) -> Vec<SocketAddr>;
     /// Domains in which short names are looked for.
@@ -45,12 +51,21 @@ pub(crate) trait Host {
 /// who stops reading for want of room costs no system call.
 pub(crate) struct Os {
     epoll: OwnedFd,
+    /// Whether sockets can be bound to addresses that the host does not have.
+    binds_all: bool,
 }
 
 impl Os {
     pub(crate) fn new() -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { epoll })
+        let binds_all = can_bind(NOBODYS)?;
+        if binds_all {
+            log::info!(
+                "the host lets sockets be bound to any address (net.ipv4.ip_nonlocal_bind): its \
+                 own ones are told by the routes to them"
+            );
+        }
+        Ok(Self { epoll, binds_all })
     }
 
     pub(crate) fn epoll(&self) -> BorrowedFd<'_> {
@@ -102,11 +117,13 @@ impl Host for Os {
     }
 
     /// Only to its own addresses does a host let sockets be bound; asking so needs
-    /// neither netlink nor a list that could be out of date.
-    fn is_own(&mut self, address: Ipv4Addr) -> bool {
-        let socket = open(AddressFamily::INET, SocketType::DGRAM, None);
-        // Out of descriptors: nothing could be opened towards it either.
-        socket.is_ok_and(|socket| bind(&socket, &SocketAddrV4::new(address, 0)).is_ok())
+    /// neither netlink nor a list that could be out of date. A host that lets them be
+    /// bound to any address is asked for the route.
+    fn is_own(&mut self, address: Ipv4Addr) -> Result<bool> {
+        match self.binds_all {
+            true => leads_home(address),
+            false => can_bind(address),
+        }
     }
 
     fn nameservers(&mut self) -> Vec<SocketAddr> {
@@ -125,6 +142,31 @@ impl Host for Os {
     }
 }
 
+/// Whether a socket can be bound to the address.
+fn can_bind(address: Ipv4Addr) -> Result<bool> {
+    let socket = open(AddressFamily::INET, SocketType::DGRAM, None)?;
+    match bind(&socket, &SocketAddrV4::new(address, 0)) {
+        Ok(()) => Ok(true),
+        Err(Errno::ADDRNOTAVAIL) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether what is sent to the address would come from it: so it is only where it is the
+/// host's own.
+fn leads_home(address: Ipv4Addr) -> Result<bool> {
+    let socket = open(AddressFamily::INET, SocketType::DGRAM, None)?;
+    match connect(&socket, &SocketAddrV4::new(address, ANY_PORT)) {
+        Ok(()) => {
+            let source = getsockname(&socket).and_then(SocketAddr::try_from)?;
+            Ok(source.ip() == address)
+        }
+        // No way there, or a broadcast.
+        Err(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::ACCESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Read whenever it is needed: it changes with the network that the host is in.
 fn resolv_conf() -> String {
     std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
@@ -140,4 +182,20 @@ fn family(of: IpAddr) -> AddressFamily {
 fn open(family: AddressFamily, kind: SocketType, protocol: Option<Protocol>) -> Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     socket_with(family, kind, flags, protocol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_own_addresses_are_known_either_way() {
+        let mut host = Os::new().expect("a host");
+        for binds_all in [host.binds_all, true] {
+            host.binds_all = binds_all;
+            assert_eq!(host.is_own(Ipv4Addr::LOCALHOST), Ok(true));
+            assert_eq!(host.is_own(Ipv4Addr::new(127, 3, 2, 1)), Ok(true));
+            assert_eq!(host.is_own(Ipv4Addr::new(198, 51, 100, 1)), Ok(false));
+        }
+    }
 }

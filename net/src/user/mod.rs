@@ -19,8 +19,8 @@
 //!
 //! **What a guest cannot do.** It cannot reach the host's own addresses (unless
 //! [`UserConfig::host`] lets the gateway stand for 127.0.0.1) nor, without the same leave,
-//! 169.254.0.0/16, where clouds answer a host with what is its own secret. It cannot send
-//! with foreign source addresses, use more sockets than `tcp::FLOWS` and `udp::FLOWS` and
+//! 169.254.0.0/16, 100.100.100.200, 168.63.129.16 and 192.0.0.192, where clouds answer a
+//! host with what is its own secret. It cannot send with foreign source addresses, use more sockets than `tcp::FLOWS` and `udp::FLOWS` and
 //! some say, or make anything grow without bound: where the guest does not take what is
 //! for it, sockets are not read, and where a socket takes nothing, the guest's window
 //! closes. The buffers of all its TCP connections are 256 MiB at most: they are smaller
@@ -74,7 +74,8 @@ pub const MTU: RangeInclusive<u16> = 576..=65520;
 pub struct UserConfig {
     /// Bytes of the largest IPv4 packet, within [`MTU`]. The NIC tells its driver.
     pub mtu: u16,
-    /// Whether 10.0.2.2 stands for the host's 127.0.0.1, and 169.254.0.0/16 is reached.
+    /// Whether 10.0.2.2 stands for the host's 127.0.0.1, and 169.254.0.0/16 and other
+    /// addresses of clouds' metadata are reached.
     pub host: bool,
     /// Whether nothing leaves but answers of published ports: no names either.
     pub restrict: bool,

@@ -31,6 +31,13 @@ const SCRATCH: usize = 1 << 16;
 /// long.
 const OWN: usize = 256;
 const OWN_KNOWN: Duration = Duration::from_secs(5);
+/// Where clouds tell a host its secrets beside link-local addresses: Alibaba's, Azure's,
+/// Oracle's.
+const METADATA: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
 
 pub(crate) struct Nat<H> {
     config: UserConfig,
@@ -335,14 +342,15 @@ impl<H: Host> Nat<H> {
             DNS => Way::Closed,
             GATEWAY if self.config.host => Way::Out(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)),
             GATEWAY => Way::Closed,
-            // Where clouds tell a host its secrets: as closed as the host itself.
-            _ if to.is_link_local() && !self.config.host => Way::Closed,
+            // As closed as the host itself.
+            _ if is_metadata(to) && !self.config.host => Way::Closed,
             _ if first == 0 || first == 127 || self.is_own(to, now) => Way::Closed,
             _ => Way::Out(SocketAddrV4::new(to, port)),
         }
     }
 
     /// Whether an address is the host's; asked again after a while, as it may get others.
+    /// One of which that cannot be found out, for want of descriptors, counts as such.
     fn is_own(&mut self, address: Ipv4Addr, now: Instant) -> bool {
         if let Some((own, asked)) = self.own.get(&address)
             && now < *asked + OWN_KNOWN
@@ -352,7 +360,9 @@ impl<H: Host> Nat<H> {
         if self.own.len() >= OWN {
             self.own.clear();
         }
-        let own = self.host.is_own(address);
+        let Ok(own) = self.host.is_own(address) else {
+            return true;
+        };
         self.own.insert(address, (own, now));
         own
     }
@@ -421,6 +431,11 @@ impl<H: Host> Nat<H> {
         let (pings, tftp) = (self.pings.len(), self.tftp.len());
         [self.tcp.len(), self.udp.len(), pings, tftp]
     }
+}
+
+/// Whether a cloud's metadata service may be there.
+fn is_metadata(address: Ipv4Addr) -> bool {
+    address.is_link_local() || METADATA.contains(&address)
 }
 
 fn around<'a, H>(

@@ -347,6 +347,9 @@ fn no_socket_is_opened_to_the_hosts_own_addresses() {
         Ipv4Addr::new(192, 0, 2, 99), // the host's, as this one has it
         Ipv4Addr::new(169, 254, 169, 254),
         Ipv4Addr::new(169, 254, 0, 1),
+        Ipv4Addr::new(100, 100, 100, 200),
+        Ipv4Addr::new(168, 63, 129, 16),
+        Ipv4Addr::new(192, 0, 0, 192),
         Ipv4Addr::new(10, 0, 2, 2),
         Ipv4Addr::new(10, 0, 2, 77),
         Ipv4Addr::new(224, 0, 0, 251),
@@ -363,6 +366,18 @@ fn no_socket_is_opened_to_the_hosts_own_addresses() {
         );
     }
     assert_eq!(nat.host.asked, 0);
+}
+
+#[test]
+fn an_address_of_which_nothing_can_be_found_out_is_closed_for_as_long() {
+    let (mut nat, now) = (nat(), Instant::ZERO);
+    nat.host.blind = true;
+    let answered = give(&mut nat, syn((GUEST, 5), (WORLD, 80)), now);
+    assert_eq!((nat.host.asked, nat.counts()), (0, [0; 4]));
+    nat.host.blind = false;
+    give(&mut nat, syn((GUEST, 6), (WORLD, 80)), now);
+    assert_eq!(nat.counts(), [1, 0, 0, 0]);
+    assert!(answered > 0, "refused");
 }
 
 #[test]
