@@ -127,7 +127,7 @@ impl Host for Os {
     }
 
     fn nameservers(&mut self) -> Vec<SocketAddr> {
-        dns::nameservers(&resolv_conf())
+        dns::nameservers(&resolv_conf(), interface)
     }
 
     fn search(&mut self) -> Vec<String> {
@@ -159,7 +159,8 @@ fn leads_home(address: Ipv4Addr) -> Result<bool> {
     match connect(&socket, &SocketAddrV4::new(address, ANY_PORT)) {
         Ok(()) => {
             let source = getsockname(&socket).and_then(SocketAddr::try_from)?;
-            Ok(source.ip() == address)
+            // Of 127.0.0.0/8 all leads to the one.
+            Ok(source.ip() == address || source.ip().is_loopback())
         }
         // No way there, or a broadcast.
         Err(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::ACCESS) => Ok(false),
@@ -170,6 +171,12 @@ fn leads_home(address: Ipv4Addr) -> Result<bool> {
 /// Read whenever it is needed: it changes with the network that the host is in.
 fn resolv_conf() -> String {
     std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+}
+
+/// The number of an interface.
+fn interface(name: &str) -> Option<u32> {
+    let path = format!("/sys/class/net/{name}/ifindex");
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 fn family(of: IpAddr) -> AddressFamily {

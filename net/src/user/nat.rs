@@ -226,11 +226,11 @@ impl<H: Host> Nat<H> {
         match self.way(IpProtocol::Tcp, key.remote, now) {
             Way::Void => {}
             Way::Prohibited if begins => unreachable(&packet, Reason::Prohibited, &mut self.lan),
-            Way::Out(to) if begins => self.open(key, SocketAddr::V4(to), frame, now),
+            Way::Out(to) if begins => self.open(key, &[SocketAddr::V4(to)], frame, now),
             Way::Dns if begins => {
-                if let Some(server) = self.nameservers().first().copied() {
-                    self.open(key, server, frame, now);
-                }
+                let servers = self.nameservers();
+                let servers = self.udp.nameservers(&servers, now);
+                self.open(key, &servers, frame, now);
             }
             _ => {
                 if let Ok(segment) = TcpPacket::new_checked(packet.payload()) {
@@ -240,7 +240,7 @@ impl<H: Host> Nat<H> {
         }
     }
 
-    fn open(&mut self, key: Key, to: SocketAddr, frame: Vec<u8>, now: Instant) {
+    fn open(&mut self, key: Key, to: &[SocketAddr], frame: Vec<u8>, now: Instant) {
         let mut around = around(&mut self.host, &mut self.lan, &mut self.agenda, now);
         self.tcp.open(key, to, frame, &mut around);
     }

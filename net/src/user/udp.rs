@@ -7,8 +7,9 @@
 //! ports, and we tell the guest. TFTP servers answer from other ports, so that port is
 //! never connected to.
 //!
-//! Queries to the name server have a socket of their own, connected to the host's first
-//! name server; who asks again without having had an answer is led to the next.
+//! Queries to the name server have a socket of their own, connected to one of the host's
+//! name servers; who asks again without having had an answer is led to the next, and
+//! others first ask those that answer.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -22,7 +23,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::Ipv4Packet;
 
 use super::agenda::{Agenda, Alarm, Kind, Token};
-use super::dns;
+use super::dns::{self, Servers};
 use super::host::Host;
 use super::icmp::{self, quote, unreachable, unreachable_quoted};
 use super::lan::{DNS, Endpoint, GATEWAY, Lan};
@@ -67,6 +68,7 @@ struct Flow {
 pub(crate) struct Flows {
     flows: HashMap<Token, Flow>,
     by_key: HashMap<Key, Token>,
+    servers: Servers,
     warned: bool,
 }
 
@@ -113,30 +115,64 @@ impl Flows {
             guest: (packet.src_addr(), from),
             dns: true,
         };
-        let mut server = servers.first().copied();
+        let mut list = self.nameservers(servers, around.now);
         let before = self.by_key.get(&key).copied();
         if let Some((token, flow)) = before.and_then(|t| Some((t, self.flows.get(&t)?))) {
-            server = flow.only;
-            if !flow.answered && around.now >= flow.sent + DNS_RETRY {
-                let at = servers.iter().position(|s| Some(*s) == flow.only);
-                let next = at.map_or(0, |at| at + 1);
-                server = servers.iter().cycle().nth(next).copied();
+            let at = list.iter().position(|server| Some(*server) == flow.only);
+            match at {
+                Some(at) if !flow.is_unanswered(around.now) => list.swap(0, at),
+                // Again, and then to another one; or its server is none any more.
+                at => {
+                    if let Some(at) = at {
+                        let passed_over = list.remove(at);
+                        list.push(passed_over);
+                    }
+                    self.remove(token, around.agenda);
+                }
+            }
+        }
+        let mut error = None;
+        for server in list {
+            match self.ask(key, server, packet, payload, around) {
+                Ok(()) => return,
+                Err(failed) => error = Some(failed),
+            }
+            self.servers.silent(server, around.now, around.now);
+            if let Some(token) = self.by_key.get(&key).copied() {
                 self.remove(token, around.agenda);
             }
         }
-        let Some(server) = server else {
-            return;
-        };
-        let sent = self.flow(key, server, around).and_then(|flow| {
-            if flow.only.is_none() {
-                connect(&flow.socket, &server)?;
-                flow.only = Some(server);
+        failed(error, packet, around.lan);
+    }
+
+    /// Sends a query to the server, from a socket that is connected to it or to nothing.
+    fn ask<H: Host>(
+        &mut self,
+        key: Key,
+        server: SocketAddr,
+        packet: &Ipv4Packet<&[u8]>,
+        payload: &[u8],
+        around: &mut Around<'_, H>,
+    ) -> Result<(), Errno> {
+        let flow = self.flow(key, server, around)?;
+        if flow.only.is_none() {
+            connect(&flow.socket, &server)?;
+            flow.only = Some(server);
+        }
+        flow.sending(packet, around);
+        flow.answered = false;
+        send(&flow.socket, payload, SendFlags::NOSIGNAL).map(drop)
+    }
+
+    /// Name servers in the order in which they are to be asked: those that owe somebody an
+    /// answer come last.
+    pub(crate) fn nameservers(&mut self, list: &[SocketAddr], now: Instant) -> Vec<SocketAddr> {
+        for flow in self.flows.values().filter(|flow| flow.is_unanswered(now)) {
+            if let Some(server) = flow.only {
+                self.servers.silent(server, flow.sent, now);
             }
-            flow.sending(packet, around);
-            flow.answered = false;
-            send(&flow.socket, payload, SendFlags::NOSIGNAL)
-        });
-        failed(sent.err(), packet, around.lan);
+        }
+        self.servers.ordered(list, now)
     }
 
     /// The socket of a guest's port, made if there is none.
@@ -243,6 +279,9 @@ impl Flows {
                     if let Some(from) = from.and_then(|from| flow.source(from)) {
                         flow.used = around.now;
                         flow.answered = true;
+                        if let Some(server) = flow.only.filter(|_| flow.key.dns) {
+                            self.servers.heard(server, around.now);
+                        }
                         let payload = scratch.get(..count).unwrap_or_default();
                         around.lan.udp(from, flow.key.guest, payload);
                     }
@@ -251,6 +290,9 @@ impl Flows {
                 Err(Errno::AGAIN) => return,
                 Err(error) => match icmp::reason(error) {
                     Some(reason) => {
+                        if let Some(server) = flow.only.filter(|_| flow.key.dns) {
+                            self.servers.silent(server, flow.sent, around.now);
+                        }
                         let (guest, _) = flow.key.guest;
                         unreachable_quoted(flow.quoted_to, guest, &flow.quoted, reason, around.lan);
                     }
@@ -268,6 +310,11 @@ impl Flow {
             true => DNS_IDLE,
             false => IDLE,
         }
+    }
+
+    /// Whether it asked a name server that had the time to answer.
+    fn is_unanswered(&self, now: Instant) -> bool {
+        self.key.dns && !self.answered && now >= self.sent + DNS_RETRY
     }
 
     /// Notes that a packet is being sent.

@@ -95,11 +95,12 @@ impl Flows {
         None
     }
 
-    /// Begins a connection of the guest's to `to`. `frame` is its SYN.
+    /// Begins a connection of the guest's to the first of `to` to which the host can.
+    /// `frame` is its SYN.
     pub(crate) fn open<H: Host>(
         &mut self,
         key: Key,
-        to: SocketAddr,
+        to: &[SocketAddr],
         frame: Vec<u8>,
         around: &mut Around<'_, H>,
     ) {
@@ -113,11 +114,17 @@ impl Flows {
             return; // The guest tries again.
         }
         let token = around.agenda.token(Kind::Tcp);
-        let socket = around.host.tcp(to).and_then(|socket| {
-            around.host.watch(socket.as_fd(), token)?;
-            Ok(socket)
-        });
-        match socket {
+        let mut begun = Err(Errno::NETUNREACH);
+        for to in to {
+            begun = around.host.tcp(*to).and_then(|socket| {
+                around.host.watch(socket.as_fd(), token)?;
+                Ok(socket)
+            });
+            if begun.is_ok() {
+                break;
+            }
+        }
+        match begun {
             Ok(socket) => {
                 let phase = flow::waiting(frame);
                 self.insert(token, Flow::new(key, socket, phase, around.now));

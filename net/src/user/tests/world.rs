@@ -81,7 +81,7 @@ fn names_are_asked_for_at_the_given_server() {
 #[test]
 fn a_silent_name_server_is_passed_over() {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let (server, thread) = answering(1);
+    let (server, thread) = answering(2);
     let config = UserConfig {
         nameservers: vec![silent.local_addr().expect("bound"), server],
         ..UserConfig::default()
@@ -91,6 +91,27 @@ fn a_silent_name_server_is_passed_over() {
     let socket = guest.get::<udp::Socket<'_>>(handle);
     socket.send_slice(b"who", (DNS, 53)).expect("room");
     guest.linger(Duration::from_millis(1000));
+    assert_eq!(ask(&mut guest, handle, (DNS, 53), b"who"), b"who!");
+    // Who asks next need not find it out again.
+    let other = bound(&mut guest, 5354);
+    assert_eq!(ask(&mut guest, other, (DNS, 53), b"what"), b"what!");
+    thread.join().expect("no panic");
+}
+
+#[test]
+fn a_name_server_that_cannot_be_reached_is_passed_over() {
+    let (server, thread) = answering(1);
+    let listener = TcpListener::bind(server).expect("free for TCP");
+    // Without its interface it is of no link.
+    let nowhere = "[fe80::1]:53".parse().expect("an address");
+    let config = UserConfig {
+        nameservers: vec![nowhere, server],
+        ..UserConfig::default()
+    };
+    let mut guest = Guest::new(config);
+    guest.connected(DNS, 53);
+    listener.accept().expect("a connection");
+    let handle = bound(&mut guest, 5353);
     assert_eq!(ask(&mut guest, handle, (DNS, 53), b"who"), b"who!");
     thread.join().expect("no panic");
 }
