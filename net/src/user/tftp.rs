@@ -144,8 +144,12 @@ impl Tftp {
             due: now,
         };
         session.negotiate(strings, lan.guest_mtu());
-        session.transmit(lan, agenda, now);
-        self.sessions.insert(session.token, session);
+        let token = session.token;
+        let over = session.transmit(lan, agenda, now);
+        self.sessions.insert(token, session);
+        if over {
+            self.remove(token, agenda);
+        }
     }
 
     /// Opens a file, and says how long it is.
@@ -246,11 +250,14 @@ impl Tftp {
         if now < session.due {
             return agenda.wake(token, &mut session.alarm, session.due);
         }
-        session.tries += 1;
-        if session.tries >= TRIES {
-            return self.remove(token, agenda);
+        if !lan.has_room() {
+            // Its client has not even seen the last try.
+            return session.wait(agenda, now);
         }
-        session.transmit(lan, agenda, now);
+        session.tries += 1;
+        if session.tries >= TRIES || session.transmit(lan, agenda, now) {
+            self.remove(token, agenda);
+        }
     }
 }
 
@@ -292,7 +299,7 @@ impl Session {
         self.size / self.block as u64 + 1
     }
 
-    /// The client has the blocks up to `number`. Whether that is all of them.
+    /// The client has the blocks up to `number`. Whether the transfer is over.
     fn acknowledge(
         &mut self,
         number: u16,
@@ -314,17 +321,23 @@ impl Session {
             return true;
         }
         self.tries = 0;
-        self.transmit(lan, agenda, now);
-        false
+        self.transmit(lan, agenda, now)
     }
 
-    /// Sends a window of blocks, or the answer to options.
-    fn transmit(&mut self, lan: &mut Lan, agenda: &mut Agenda, now: Instant) {
-        let from = (GATEWAY, self.port);
+    /// Lets the client have its time to answer.
+    fn wait(&mut self, agenda: &mut Agenda, now: Instant) {
         self.due = now + self.timeout;
         agenda.wake(self.token, &mut self.alarm, self.due);
+    }
+
+    /// Sends a window of blocks, or the answer to options. Whether the transfer is over,
+    /// as the file cannot be read.
+    fn transmit(&mut self, lan: &mut Lan, agenda: &mut Agenda, now: Instant) -> bool {
+        let from = (GATEWAY, self.port);
+        self.wait(agenda, now);
         if let Some(options) = &self.options {
-            return lan.udp(from, self.guest, options);
+            lan.udp(from, self.guest, options);
+            return false;
         }
         let last = self.blocks().min(self.acknowledged + self.window);
         for block in self.acknowledged..last {
@@ -337,10 +350,12 @@ impl Session {
             let room = packet.get_mut(header..).unwrap_or_default();
             if self.file.read_exact_at(room, at).is_err() {
                 let text = "the file cannot be read, or became shorter";
-                return lan.udp(from, self.guest, &error(0, text));
+                lan.udp(from, self.guest, &error(0, text));
+                return true;
             }
             lan.udp(from, self.guest, &packet);
         }
+        false
     }
 }
 

@@ -8,9 +8,13 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp;
 use smoltcp::wire::{DhcpPacket, EthernetAddress};
 
+use smoltcp::time::Instant;
+
 use super::super::UserConfig;
+use super::super::agenda::Agenda;
 use super::super::dhcp::{Dhcp, Told};
 use super::super::lan::Lan;
+use super::super::tftp::Tftp;
 use super::guest::{Guest, HOST};
 
 /// What a DHCP server says to a message of that type, with options.
@@ -233,4 +237,50 @@ fn tftp_paths_do_not_leave_the_folder() {
         client.send(69, request);
         assert_eq!(client.receive().1[3], code);
     }
+}
+
+/// A transfer that has begun of a file of two blocks, without a client.
+fn transfer(folder: &std::path::Path, lan: &mut Lan, agenda: &mut Agenda) -> Tftp {
+    std::fs::write(folder.join("file"), [1; 600]).expect("writable");
+    let mut tftp = Tftp::new(Some(folder)).expect("a server");
+    let guest = (Ipv4Addr::new(10, 0, 2, 15), 2000);
+    lan.learn(guest.0, EthernetAddress([0x52, 0x54, 0, 0, 0, 1]));
+    tftp.request(guest, b"\0\x01file\0octet\0", lan, agenda, Instant::ZERO);
+    assert!(lan.take().is_some(), "the first block");
+    tftp
+}
+
+#[test]
+fn a_guest_that_takes_nothing_gets_no_more_blocks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut lan, mut agenda) = (Lan::new(1500), Agenda::default());
+    let mut tftp = transfer(folder.path(), &mut lan, &mut agenda);
+    let guest = (Ipv4Addr::new(10, 0, 2, 15), 2000);
+    while lan.has_room() {
+        lan.udp((HOST, 9), guest, b"not taken");
+    }
+    let full = std::iter::from_fn(|| lan.take()).collect::<Vec<_>>();
+    full.iter().rev().for_each(|f| lan.put_back(f.clone()));
+    for second in 1..100 {
+        let now = Instant::from_secs(second);
+        while let Some(token) = agenda.due(now) {
+            tftp.rang(token, &mut lan, &mut agenda, now);
+        }
+    }
+    assert_eq!(tftp.len(), 1, "no try was counted");
+    assert_eq!(std::iter::from_fn(|| lan.take()).count(), full.len());
+}
+
+#[test]
+fn a_transfer_of_a_file_that_became_shorter_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut lan, mut agenda) = (Lan::new(1500), Agenda::default());
+    let mut tftp = transfer(folder.path(), &mut lan, &mut agenda);
+    std::fs::write(folder.path().join("file"), b"").expect("writable");
+    let now = Instant::from_secs(2);
+    let token = agenda.due(now).expect("an alarm");
+    tftp.rang(token, &mut lan, &mut agenda, now);
+    let frame = lan.take().expect("an error");
+    assert_eq!(frame[42..44], [0, 5]);
+    assert_eq!((tftp.len(), agenda.deadline()), (0, None));
 }
