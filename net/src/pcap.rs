@@ -5,10 +5,13 @@
 //! does. The backend's thread does it ([`crate::cable::HostEnd::capture`]), so that no
 //! vCPU waits for a disk.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::OFlags;
 
 /// Nanosecond resolution, and by its order of bytes the file's.
 const MAGIC: u32 = 0xA1B2_3C4D;
@@ -24,17 +27,18 @@ pub struct Pcap {
 }
 
 impl Pcap {
-    /// Creates the file, or empties it.
+    /// Creates the file, or empties it. It has to be a regular one: a pipe or a device
+    /// could make the network's thread wait for whoever reads from it.
     ///
     /// # Errors
-    /// When it cannot be created or written to.
+    /// When it cannot be created or written to, or is none.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
         let mut header = MAGIC.to_ne_bytes().to_vec();
         header.extend(VERSION.iter().flat_map(|part| part.to_ne_bytes()));
         for field in [0, 0, SNAPLEN, LINKTYPE_ETHERNET] {
             header.extend(field.to_ne_bytes());
         }
-        let mut file = File::create(path)?;
+        let mut file = open(path.as_ref())?;
         file.write_all(&header)?;
         Ok(Self { file })
     }
@@ -62,6 +66,30 @@ impl Pcap {
     }
 }
 
+fn open(path: &Path) -> io::Result<File> {
+    let irregular = || {
+        let text = "it is no regular file; name one, or a new one";
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    };
+    // What is none may not be opened, nor be emptied.
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+        return Err(irregular());
+    }
+    // Not to wait for a pipe's other end, if it became one since, nor to get a terminal.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(irregular());
+    }
+    file.set_len(0)?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +111,22 @@ mod tests {
             at += 16 + length;
         }
         frames
+    }
+
+    #[test]
+    fn only_a_regular_file_is_written_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fifo = folder.path().join("fifo");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, mode).expect("a pipe");
+        for path in [&fifo, Path::new("/dev/null")] {
+            let error = Pcap::create(path).expect_err("no file");
+            assert!(error.to_string().contains("no regular file"), "{error}");
+        }
+        let path = folder.path().join("old");
+        std::fs::write(&path, [0; 100]).expect("writable");
+        Pcap::create(&path).expect("writable");
+        assert_eq!(std::fs::read(&path).expect("readable").len(), 24);
     }
 
     #[test]
