@@ -16,6 +16,7 @@ pub(crate) enum Kind {
     Listener,
     PublishedUdp,
     Tftp,
+    Fragments,
     Other,
 }
 
@@ -24,13 +25,14 @@ pub(crate) enum Kind {
 pub(crate) struct Token(pub(crate) u64);
 
 const KIND_SHIFT: u32 = 56;
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind::Tcp,
     Kind::Udp,
     Kind::Ping,
     Kind::Listener,
     Kind::PublishedUdp,
     Kind::Tftp,
+    Kind::Fragments,
 ];
 
 impl Token {

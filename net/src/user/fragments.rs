@@ -1,7 +1,7 @@
 //! Puts the guest's IPv4 fragments together (RFC 791 3.2, RFC 815).
 //!
-//! A few datagrams at a time, and only fragments that fit without overlap: a datagram
-//! whose fragments overlap is of an attack, and stays incomplete until it is forgotten.
+//! A few datagrams at a time, and only fragments that fit without overlap: what overlaps
+//! is of an attack, and is not taken. So a datagram takes no more bytes than it has.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpProtocol, Ipv4Packet};
 
+use super::agenda::{Agenda, Alarm, Kind, Token};
 use super::lan::{ETHERNET, IPV4};
 
 /// Datagrams that are put together at a time.
@@ -17,6 +18,8 @@ const DATAGRAMS: usize = 16;
 const PARTS: usize = 128;
 /// How long the first fragment waits for the last (RFC 791: at least 15 s).
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Bytes that an IPv4 packet carries at most.
+const LONGEST: usize = u16::MAX as usize - IPV4;
 
 #[derive(PartialEq, Eq)]
 struct Key {
@@ -38,11 +41,21 @@ struct Datagram {
 }
 
 #[derive(Default)]
-pub(crate) struct Fragments(VecDeque<Datagram>);
+pub(crate) struct Fragments {
+    /// In the order of their first fragments.
+    datagrams: VecDeque<Datagram>,
+    token: Option<Token>,
+    alarm: Alarm,
+}
 
 impl Fragments {
     /// Takes a fragment; the whole frame when it was the last that was missing.
-    pub(crate) fn add(&mut self, frame: &[u8], now: Instant) -> Option<Vec<u8>> {
+    pub(crate) fn add(
+        &mut self,
+        frame: &[u8],
+        agenda: &mut Agenda,
+        now: Instant,
+    ) -> Option<Vec<u8>> {
         let packet = Ipv4Packet::new_checked(frame.get(ETHERNET..)?).ok()?;
         let key = Key {
             from: packet.src_addr(),
@@ -50,40 +63,72 @@ impl Fragments {
             ident: packet.ident(),
             protocol: packet.next_header(),
         };
-        self.0.retain(|datagram| now < datagram.since + PATIENCE);
-        let at = match self.0.iter().position(|datagram| datagram.key == key) {
+        self.forget(agenda, now);
+        let mut known = self.datagrams.iter();
+        let at = match known.position(|datagram| datagram.key == key) {
             Some(at) => at,
             None => {
-                if self.0.len() == DATAGRAMS {
-                    self.0.pop_front();
+                if self.datagrams.len() == DATAGRAMS {
+                    self.datagrams.pop_front();
                 }
-                self.0.push_back(Datagram {
+                self.datagrams.push_back(Datagram {
                     key,
                     since: now,
                     header: frame.get(..ETHERNET + IPV4)?.to_vec(),
                     parts: Vec::new(),
                     total: None,
                 });
-                self.0.len() - 1
+                self.wake(agenda);
+                self.datagrams.len() - 1
             }
         };
         let offset = usize::from(packet.frag_offset());
-        let datagram = self.0.get_mut(at)?;
+        let datagram = self.datagrams.get_mut(at)?;
         datagram.add(offset, packet.payload(), packet.more_frags());
         let whole = datagram.whole()?;
-        self.0.remove(at);
+        self.datagrams.remove(at);
         Some(whole)
+    }
+
+    /// The alarm went off.
+    pub(crate) fn rang(&mut self, agenda: &mut Agenda, now: Instant) {
+        self.alarm.rang();
+        self.forget(agenda, now);
+    }
+
+    /// Forgets what has waited for too long.
+    fn forget(&mut self, agenda: &mut Agenda, now: Instant) {
+        self.datagrams
+            .retain(|datagram| now < datagram.since + PATIENCE);
+        self.wake(agenda);
+    }
+
+    /// Sees to it that the oldest is forgotten in time.
+    fn wake(&mut self, agenda: &mut Agenda) {
+        if let Some(oldest) = self.datagrams.front() {
+            let token = *self
+                .token
+                .get_or_insert_with(|| agenda.token(Kind::Fragments));
+            agenda.wake(token, &mut self.alarm, oldest.since + PATIENCE);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.datagrams.len()
     }
 }
 
 impl Datagram {
     fn add(&mut self, offset: usize, payload: &[u8], more: bool) {
         let end = offset + payload.len();
-        let known = self.parts.iter().any(|(at, _)| *at == offset);
-        let fits = end <= usize::from(u16::MAX) - IPV4 && self.parts.len() < PARTS;
+        let parts = self.parts.iter();
+        let mut ends = parts.map(|(at, part)| (*at, at + part.len()));
+        let overlaps = ends.any(|(from, to)| from < end && offset < to);
+        let fits = end <= self.total.unwrap_or(LONGEST) && self.parts.len() < PARTS;
         // All fragments but the last are of whole eight bytes.
         let ragged = more && !payload.len().is_multiple_of(8);
-        if known || !fits || ragged || payload.is_empty() {
+        if overlaps || !fits || ragged || payload.is_empty() {
             return;
         }
         if !more {

@@ -109,6 +109,11 @@ impl Lan {
         self.out.push_front(frame);
     }
 
+    /// Of a guest that begins anew it is not known how large packets it takes.
+    pub(crate) fn forget_guest_mtu(&mut self) {
+        self.guest_mtu = ETHERNET_MTU.min(self.mtu);
+    }
+
     /// Learns how large packets are that the guest takes: it says so by the MSS of a
     /// connection, or sends such itself.
     pub(crate) fn guest_takes(&mut self, mtu: usize) {
@@ -283,14 +288,18 @@ impl Lan {
         }
     }
 
-    /// Sends an ICMP message.
+    /// Sends an ICMP message, in fragments where the guest may not take it whole.
     pub(crate) fn icmp(&mut self, from: Ipv4Addr, to: Ipv4Addr, message: &[u8]) {
-        if IPV4 + message.len() > self.mtu {
-            return;
+        let length = IPV4 + message.len();
+        if length > usize::from(u16::MAX) {
+            return; // no message is as long
         }
         let mut frame = self.packet(from, to, IpProtocol::Icmp, message.len());
         frame[ETHERNET + IPV4..].copy_from_slice(message);
-        self.send(frame);
+        match length <= self.guest_mtu {
+            true => self.send(frame),
+            false => self.fragments(&frame),
+        }
     }
 
     /// Answers a segment that belongs to no connection (RFC 9293 3.10.7.1).

@@ -128,8 +128,12 @@ impl<H: Host> Nat<H> {
         self.agenda.deadline()
     }
 
-    /// Says which checksums count from now on.
+    /// Says which checksums count from now on. When all do again, the NIC was reset: its
+    /// next driver may take less than the last.
     pub(crate) fn trust(&mut self, trust: Trust) {
+        if trust != self.lan.trust && trust == Trust::default() {
+            self.lan.forget_guest_mtu();
+        }
         self.lan.trust = trust;
     }
 
@@ -168,7 +172,7 @@ impl<H: Host> Nat<H> {
             return;
         };
         if packet.more_frags() || packet.frag_offset() != 0 {
-            if let Some(whole) = self.fragments.add(&frame, now) {
+            if let Some(whole) = self.fragments.add(&frame, &mut self.agenda, now) {
                 self.protocol(whole, now);
             }
             return;
@@ -405,7 +409,7 @@ impl<H: Host> Nat<H> {
                 Kind::Ping => self.pings.work(token, scratch, around.lan, around.agenda),
                 Kind::Listener => published.accept(token, &mut self.tcp, &mut around),
                 Kind::PublishedUdp => published.work(token, scratch, &mut around),
-                Kind::Tftp | Kind::Other => {}
+                Kind::Tftp | Kind::Fragments | Kind::Other => {}
             }
         }
     }
@@ -420,9 +424,16 @@ impl<H: Host> Nat<H> {
                 Kind::Ping => self.pings.rang(token, now, agenda),
                 Kind::Listener | Kind::PublishedUdp => self.published.rang(token, agenda),
                 Kind::Tftp => self.tftp.rang(token, &mut self.lan, agenda, now),
+                Kind::Fragments => self.fragments.rang(agenda, now),
                 Kind::Other => {}
             }
         }
+    }
+
+    /// Datagrams of which fragments came.
+    #[cfg(test)]
+    pub(crate) fn incomplete(&self) -> usize {
+        self.fragments.len()
     }
 
     /// Connections, UDP ports, echo requests and transfers that exist.

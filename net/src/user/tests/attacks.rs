@@ -10,7 +10,7 @@ use smoltcp::wire::{
 };
 
 use super::super::UserConfig;
-use super::super::lan::MAC;
+use super::super::lan::{MAC, Trust};
 use super::super::nat::Nat;
 use super::super::sample::{self, Pairs, drive, network};
 use super::super::{tcp, udp};
@@ -299,11 +299,61 @@ fn fragments_never_complete_are_forgotten_and_whole_ones_arrive() {
     assert_eq!(give(&mut nat, fragment(9, 65528, false, &[0; 800]), now), 0);
     assert_eq!(give(&mut nat, fragment(10, 0, true, &[0; 16]), now), 0);
     assert_eq!(give(&mut nat, fragment(10, 8, false, &[0; 16]), now), 0);
+    // All of it but a byte again and again, each time from elsewhere.
+    for offset in 0..8 {
+        let part = fragment(12, offset * 8, true, &[0; 8000]);
+        assert_eq!(give(&mut nat, part, now), 0);
+    }
     // One that is whole is answered: the port is closed.
     let whole = datagram((GUEST, 5), (Ipv4Addr::new(10, 0, 2, 2), 7), &[1; 100]);
     let (first, last) = whole[34..].split_at(56);
     assert_eq!(give(&mut nat, fragment(11, 56, false, last), now), 0);
     assert_eq!(give(&mut nat, fragment(11, 0, true, first), now), 1);
+    // The others are forgotten though no more come.
+    assert!(nat.incomplete() > 0);
+    let later = now + Duration::from_secs(16);
+    assert!(nat.deadline().is_some_and(|at| at <= later));
+    nat.expire(later);
+    assert_eq!((nat.incomplete(), nat.deadline()), (0, None));
+}
+
+/// An echo request that came in fragments is answered so, until the guest shows that it
+/// takes more, and again once its NIC was reset.
+#[test]
+fn answers_longer_than_the_guest_takes_come_in_fragments() {
+    let (mut nat, now) = (nat(), Instant::ZERO);
+    let gateway = Ipv4Addr::new(10, 0, 2, 2);
+    let mut message = vec![7; 4000];
+    message[..8].copy_from_slice(&[8, 0, 0, 0, 0, 1, 0, 1]);
+    smoltcp::wire::Icmpv4Packet::new_unchecked(&mut message[..]).fill_checksum();
+    let parts = [&message[..1480], &message[1480..2960], &message[2960..]];
+    let mut ask = |nat: &mut Nat<Pairs>| {
+        for (number, part) in parts.iter().enumerate() {
+            let mut frame = ipv4(GUEST, gateway, IpProtocol::Icmp, part);
+            let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
+            packet.set_frag_offset(1480 * number as u16);
+            packet.set_more_frags(number < 2);
+            packet.fill_checksum();
+            nat.frame(frame, now);
+        }
+        std::iter::from_fn(|| nat.lan.take())
+            .map(|frame| frame.len() - 34)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ask(&mut nat), [1480, 1480, 1040]);
+    let (from_guest, to_guest) = (true, true);
+    nat.trust(Trust {
+        from_guest,
+        to_guest,
+    });
+    give(
+        &mut nat,
+        datagram((GUEST, 5), (gateway, 7), &[0; 8000]),
+        now,
+    );
+    assert_eq!(ask(&mut nat), [4000]);
+    nat.trust(Trust::default());
+    assert_eq!(ask(&mut nat), [1480, 1480, 1040]);
 }
 
 #[test]
