@@ -25,6 +25,8 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Bytes of a packet that an error repeats (RFC 1812 4.3.2.3 allows for more).
 const QUOTED: usize = IPV4 + 40 + 8;
 const ECHO_HEADER: usize = 8;
+/// Answers that one flow gets before the next has its turn.
+const TURN: usize = 32;
 
 /// Codes of "destination unreachable" (RFC 792, RFC 1122 3.2.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,7 +225,11 @@ impl Pings {
             return;
         };
         flow.queued = false;
-        while lan.has_room() {
+        let mut failures = 0;
+        for _ in 0..TURN {
+            if !lan.has_room() {
+                break;
+            }
             let Key { guest, to, ident } = flow.key;
             match recv(&flow.socket, &mut *scratch, RecvFlags::empty()) {
                 Ok((count, _)) => {
@@ -242,10 +248,14 @@ impl Pings {
                 Err(Errno::AGAIN) => return,
                 Err(error) => match reason(error) {
                     Some(reason) => unreachable_quoted(to, guest, &flow.quoted, reason, lan),
-                    None => return,
+                    // Of whatever else, what is behind it is not told of again.
+                    None => failures += 1,
                 },
             }
         }
-        agenda.serve(token, &mut flow.queued);
+        // One that only fails waits for its next event.
+        if failures < TURN {
+            agenda.serve(token, &mut flow.queued);
+        }
     }
 }

@@ -143,6 +143,7 @@ impl Published {
             return;
         };
         port.queued = false;
+        let mut failures = 0;
         for _ in 0..TURN {
             let Some(port) = self.ports.get(&token).filter(|_| around.lan.has_room()) else {
                 break;
@@ -160,10 +161,12 @@ impl Published {
                 Err(Errno::AGAIN) => return,
                 // An answer that reached nobody, told on the port's socket.
                 Err(Errno::INTR | Errno::CONNREFUSED) => {}
-                Err(_) => return,
+                // Of whatever else, what is behind it is not told of again.
+                Err(_) => failures += 1,
             }
         }
-        if let Some(port) = self.ports.get_mut(&token) {
+        // One that only fails waits for its next event.
+        if let Some(port) = self.ports.get_mut(&token).filter(|_| failures < TURN) {
             around.agenda.serve(token, &mut port.queued);
         }
     }

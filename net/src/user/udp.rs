@@ -268,6 +268,7 @@ impl Flows {
             return;
         };
         flow.queued = false;
+        let mut failures = 0;
         for _ in 0..TURN {
             if !around.lan.has_room() {
                 break;
@@ -296,11 +297,15 @@ impl Flows {
                         let (guest, _) = flow.key.guest;
                         unreachable_quoted(flow.quoted_to, guest, &flow.quoted, reason, around.lan);
                     }
-                    None => return,
+                    // Of whatever else, what is behind it is not told of again.
+                    None => failures += 1,
                 },
             }
         }
-        around.agenda.serve(token, &mut flow.queued);
+        // One that only fails waits for its next event.
+        if failures < TURN {
+            around.agenda.serve(token, &mut flow.queued);
+        }
     }
 }
 
