@@ -16,6 +16,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::PollFlags;
 use rustix::io::{Errno, read, write};
@@ -244,7 +245,8 @@ impl Wire {
         if self.held.is_none() {
             asked.push((&self.device, PollFlags::IN));
         }
-        let found = worker::wait(&asked, !self.end.is_empty())?;
+        let busy = !self.end.is_empty();
+        let found = worker::wait(&asked, busy.then_some(Duration::ZERO))?;
         let [stopped, woken, ..] = &found[..] else {
             return Ok(true);
         };

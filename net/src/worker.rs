@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
@@ -50,18 +51,19 @@ impl Drop for Worker {
     }
 }
 
-/// Waits until one of the descriptors has what it is asked for, or, when `busy`, only
-/// looks. What each has, in their order.
-pub(crate) fn wait(asked: &[(&dyn AsFd, PollFlags)], busy: bool) -> io::Result<Vec<PollFlags>> {
+/// Waits until one of the descriptors has what it is asked for, or for as long as `most`
+/// says. What each has, in their order.
+pub(crate) fn wait(
+    asked: &[(&dyn AsFd, PollFlags)],
+    most: Option<Duration>,
+) -> io::Result<Vec<PollFlags>> {
     let mut fds: Vec<PollFd<'_>> = asked
         .iter()
         .map(|(fd, flags)| PollFd::from_borrowed_fd(fd.as_fd(), *flags))
         .collect();
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    match poll(&mut fds, busy.then_some(&now)) {
+    // What is too long for a timespec is for ever.
+    let most = most.and_then(|most| Timespec::try_from(most).ok());
+    match poll(&mut fds, most.as_ref()) {
         Ok(_) => Ok(fds.iter().map(PollFd::revents).collect()),
         Err(Errno::INTR) => Ok(vec![PollFlags::empty(); asked.len()]),
         Err(error) => Err(error.into()),

@@ -45,7 +45,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
@@ -63,7 +62,7 @@ pub const MEMBERS: usize = 64;
 /// Frames of one sender before the next has its turn.
 const ROUND: usize = 64;
 /// How long until a host that is out of descriptors is asked again.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Which switch, and what passes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +138,7 @@ impl Switch {
             peers: (0..).zip(peers).collect(),
             macs: Macs::default(),
             held: None,
+            deaf_until: None,
             next: 0,
             buffer: vec![0; longest + 1],
             longest,
@@ -169,6 +169,8 @@ struct Member {
     macs: Macs,
     /// A frame that the cable had no room for. Until it has, nothing more is read.
     held: Option<Vec<u8>>,
+    /// Until when nobody new is listened to, for want of descriptors.
+    deaf_until: Option<Instant>,
     /// Whose turn is next.
     next: u64,
     /// Takes a frame, and a byte more of one that is too long.
@@ -179,6 +181,8 @@ struct Member {
 
 impl Member {
     fn run(mut self, stop: &Bell) {
+        // Who came before the first frame gets it.
+        self.accept(Instant::now());
         loop {
             let now = Instant::now();
             self.send(now);
@@ -315,14 +319,24 @@ impl Member {
             None => PollFlags::IN,
             Some(_) => PollFlags::empty(),
         };
+        let now = Instant::now();
+        self.deaf_until = self.deaf_until.filter(|until| now < *until);
+        let listening = match self.deaf_until {
+            None => PollFlags::IN,
+            Some(_) => PollFlags::empty(),
+        };
+        let most = match self.end.is_empty() {
+            true => self.deaf_until.map(|until| until - now),
+            false => Some(Duration::ZERO),
+        };
         let wakeup = self.end.wakeup();
         let mut asked: Vec<(&dyn AsFd, PollFlags)> = vec![
             (stop, PollFlags::IN),
             (&wakeup, PollFlags::IN),
-            (&self.seat.listener, PollFlags::IN),
+            (&self.seat.listener, listening),
         ];
         asked.extend(self.peers.values().map(|p| (p as &dyn AsFd, reading)));
-        let found = worker::wait(&asked, !self.end.is_empty())?;
+        let found = worker::wait(&asked, most)?;
         let [stopped, woken, called, peers @ ..] = &found[..] else {
             return Ok(true);
         };
@@ -334,13 +348,13 @@ impl Member {
         }
         gone.into_iter().for_each(|member| self.forget(member));
         if !called.is_empty() {
-            self.accept();
+            self.accept(now);
         }
         Ok(stopped.is_empty())
     }
 
     /// Takes whoever has come.
-    fn accept(&mut self) {
+    fn accept(&mut self, now: Instant) {
         for _ in 0..MEMBERS {
             match self.seat.accept() {
                 Ok(socket) if self.peers.len() < MEMBERS => {
@@ -351,7 +365,10 @@ impl Member {
                 Ok(_) | Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(Errno::AGAIN) => return,
                 // Out of descriptors: whoever waits shall not keep us from waiting.
-                Err(_) => return thread::sleep(PAUSE),
+                Err(_) => {
+                    self.deaf_until = Some(now + PAUSE);
+                    return;
+                }
             }
         }
     }
