@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use smoltcp::wire::{DhcpOption, DhcpOptionWriter, DhcpPacket, EthernetAddress};
 
-use super::lan::{DNS, GATEWAY, GUEST, Lan, MASK};
+use super::lan::{DNS, GATEWAY, GUEST, Lan, MASK, is_guests};
 
 /// The server's port.
 pub(crate) const SERVER: u16 = 67;
@@ -95,7 +95,7 @@ impl Dhcp {
         let reply = self.reply(&asked, message, yours);
         // Clients that have an address are answered there, the others cannot be yet.
         let to = match message {
-            Message::Ack if !asked.client_ip.is_unspecified() => asked.client_ip,
+            Message::Ack if is_guests(asked.client_ip) => asked.client_ip,
             _ => Ipv4Addr::BROADCAST,
         };
         lan.udp((GATEWAY, SERVER), (to, CLIENT), &reply);
@@ -128,7 +128,10 @@ impl Dhcp {
             packet.set_your_ip(yours);
             packet.set_server_ip(GATEWAY); // whence its boot file comes
         }
-        if let (Some(file), Some(field)) = (&self.told.bootfile, reply.get_mut(FILE)) {
+        // Who is refused boots nothing (RFC 2131, table 3).
+        let file = self.told.bootfile.as_ref();
+        let file = file.filter(|_| message != Message::Nak);
+        if let (Some(file), Some(field)) = (file, reply.get_mut(FILE)) {
             // One byte is left as the end; a longer name is in its option only.
             let fits = file.len() < field.len();
             let (to, _) = field.split_at_mut(if fits { file.len() } else { 0 });

@@ -161,9 +161,11 @@ impl<H: Host> Nat<H> {
             return;
         }
         let (from, udp) = (packet.src_addr(), packet.next_header() == IpProtocol::Udp);
-        // Who asks for an address has none yet.
-        let nobody = udp && from.is_unspecified();
-        if !(is_guests(from) || nobody) {
+        // Who asks for an address has none yet, or calls for a server with one that it had
+        // on another network (RFC 2131 4.4.5).
+        let elsewhere = !on_network(from) && packet.dst_addr().is_broadcast();
+        let asks = udp && (from.is_unspecified() || elsewhere);
+        if !(is_guests(from) || asks) {
             return;
         }
         self.lan.learn(from, mac);
@@ -278,7 +280,7 @@ impl<H: Host> Nat<H> {
         if to_port == dhcp::SERVER && (to == GATEWAY || to.is_broadcast()) {
             return self.dhcp.receive(payload, &mut self.lan);
         }
-        if from.is_unspecified() || port == 0 || to_port == 0 {
+        if !is_guests(from) || port == 0 || to_port == 0 {
             return;
         }
         let guest = (from, port);

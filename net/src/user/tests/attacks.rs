@@ -327,7 +327,7 @@ fn answers_longer_than_the_guest_takes_come_in_fragments() {
     message[..8].copy_from_slice(&[8, 0, 0, 0, 0, 1, 0, 1]);
     smoltcp::wire::Icmpv4Packet::new_unchecked(&mut message[..]).fill_checksum();
     let parts = [&message[..1480], &message[1480..2960], &message[2960..]];
-    let mut ask = |nat: &mut Nat<Pairs>| {
+    let ask = |nat: &mut Nat<Pairs>| {
         for (number, part) in parts.iter().enumerate() {
             let mut frame = ipv4(GUEST, gateway, IpProtocol::Icmp, part);
             let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
@@ -387,6 +387,32 @@ fn foreign_senders_get_nothing() {
     }
     assert_eq!(nat.host.asked, 0);
     assert_eq!(nat.counts(), [0; 4]);
+}
+
+/// Whose address is of another network is told so, and boots nothing.
+#[test]
+fn a_client_from_elsewhere_has_to_ask_anew() {
+    let config = UserConfig {
+        bootfile: Some("boot.efi".to_owned()),
+        ..UserConfig::default()
+    };
+    let (mut nat, now) = (network(config).expect("a network"), Instant::ZERO);
+    let elsewhere = Ipv4Addr::new(192, 168, 1, 5);
+    let mut request = vec![0; 240];
+    request[..3].copy_from_slice(&[1, 1, 6]);
+    request[12..16].copy_from_slice(&elsewhere.octets());
+    request[28..34].copy_from_slice(&GUEST_MAC.0);
+    request[236..].copy_from_slice(&[0x63, 0x82, 0x53, 0x63]);
+    request.extend([53, 1, 3, 255]);
+    let rebinding = datagram((elsewhere, 68), (Ipv4Addr::BROADCAST, 67), &request);
+    nat.frame(rebinding, now);
+    let answer = nat.lan.take().expect("an answer");
+    assert_eq!(answer[..6], [0xFF; 6]);
+    let dhcp = &answer[42..];
+    assert_eq!(dhcp[240..243], [53, 1, 6]);
+    assert_eq!(dhcp[108..236], [0; 128]);
+    let other = datagram((elsewhere, 68), (Ipv4Addr::BROADCAST, 53), &request);
+    assert_eq!(give(&mut nat, other, now), 0);
 }
 
 #[test]
