@@ -83,7 +83,7 @@ pub fn is_qcow2(head: &[u8]) -> bool {
 
 /// The name of another program's disk format, with an article. Among them is qcow2,
 /// which says nothing of what is on the disk.
-pub(super) fn foreign(head: &[u8]) -> Option<&'static str> {
+pub fn foreign(head: &[u8]) -> Option<&'static str> {
     match is_qcow2(head) {
         true => Some("a qcow2 disk image"),
         false => isoform_disk::foreign(head),

@@ -27,7 +27,7 @@ mod uboot;
 use std::ops::Range;
 
 pub use detect::{Kind, Program, detect, detect_path};
-pub use disk::{Disk, is_qcow2};
+pub use disk::{Disk, foreign as foreign_disk, is_qcow2};
 pub use elf::Elf;
 pub use error::LoadError;
 pub use image::ImageHeader;
