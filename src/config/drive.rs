@@ -87,7 +87,7 @@ impl DriveSpec {
     }
 }
 
-/// Reads `file=F` and the keys of [`KEYS`].
+/// Reads `file=F` and the keys of `KEYS`.
 ///
 /// # Errors
 /// An unknown key, a bad value, a key given twice, no `file`, `addr` without the PCI bus.

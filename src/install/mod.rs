@@ -2,8 +2,8 @@
 //! its packages on a blank disk. Needs neither root nor any tool of the host.
 //!
 //! [`install`] runs the catalogue's kernel and initramfs with the script
-//! [`INSTALL`](isoform_images::system::INSTALL) as the command of `--exec`, the new disk
-//! and the packages as its drives, and its console in a file, of which [`log`] shows the
+//! [`INSTALL`] as the command of `--exec`, the new disk
+//! and the packages as its drives, and its console in a file, of which `log` shows the
 //! steps. [`Workplace`] keeps what is unfinished out of sight, and is gone however the
 //! program ends.
 

@@ -67,6 +67,43 @@ fn output_is_byte_exact_on_four_harts() {
     );
 }
 
+/// The kernel finds bus, function and interrupt, and the disk behind it holds what is
+/// written.
+#[test]
+fn a_disk_on_pci() {
+    if debian("a_disk_on_pci").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = folder.path().join("disk");
+    let content = ten_megabytes();
+    std::fs::write(&disk, &content).expect("written");
+    let drive = format!("file={},bus=pcie.0,addr=5", disk.display());
+    let command = b"cd /sys/bus/pci/devices
+        for d in *; do read -r v < $d/vendor; read -r i < $d/device; echo $d $v $i >&2; done
+        cat /sys/block/vda/serial >&2
+        cat /dev/vda
+        printf changed | dd of=/dev/vda bs=512 seek=3 conv=fsync 2>/dev/null
+        while read -r irq count rest; do case $rest in
+            *PLIC*virtio*) [ $count -gt 9 ] && echo ${rest#*PLIC} >&2
+        esac; done < /proc/interrupts";
+    let ran = run(&mut exec(&["--drive", &drive], command));
+    // Slot 5 has the second of the four lines.
+    let lines = [
+        "0000:00:00.0 0x1b36 0x0008",
+        "0000:00:05.0 0x1af4 0x1042",
+        "isoform-pci533 Edge virtio0",
+    ];
+    let err: Vec<&str> = ran.err.lines().collect();
+    assert!(lines.iter().all(|line| err.contains(line)), "{}", ran.err);
+    assert!(ran.out == content, "it has changed on the way");
+    let mut expected = content;
+    expected[3 * 512..][..7].copy_from_slice(b"changed");
+    let written = std::fs::read(&disk).expect("it is there");
+    assert!(written == expected, "it does not hold what was written");
+    assert_eq!(ran.status, 0);
+}
+
 #[test]
 fn a_command_that_is_killed_and_says_nothing() {
     if debian("a_command_that_is_killed_and_says_nothing").is_none() {

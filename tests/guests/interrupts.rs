@@ -15,8 +15,8 @@ fn read_a_disk(args: &[&str]) {
     let disk = folder.path().join("disk");
     std::fs::write(&disk, vec![7; 4 << 20]).expect("written");
     let drive = format!("file={},format=raw,bus=pcie.0", disk.display());
-    let command = "dd if=/dev/vda bs=64k 2> /dev/null | md5sum > /root/sum
-        read sum rest < /root/sum; echo $sum
+    let command = "dd if=/dev/vda bs=64k 2> /dev/null | md5sum > /tmp/sum
+        read sum rest < /tmp/sum; echo $sum
         grep -c 'PCI-MSIX.* virtio0-req' /proc/interrupts
         awk '/virtio0-req/ { print ($2 + $3 > 0) } /ttyS0/ { print $4 }' /proc/interrupts | sort";
     let mut command_line = isoform_run();

@@ -2,8 +2,8 @@
 //! and command line out of it.
 //!
 //! [`find`] reads the partition table ([`partition`]), looks into each ext2/3/4 file
-//! system ([`ext`]) and does what its boot loader would be told there: U-Boot's
-//! `extlinux.conf`, else GRUB's `grub.cfg` ([`menu`]), else a kernel by its usual name.
+//! system (`ext`) and does what its boot loader would be told there: U-Boot's
+//! `extlinux.conf`, else GRUB's `grub.cfg` (`menu`), else a kernel by its usual name.
 //! Nothing is written, and a journal is taken into account without being replayed.
 //!
 //! A disk is whatever a guest or a stranger made of it. Every size and place is checked
