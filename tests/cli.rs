@@ -91,7 +91,7 @@ fn image() -> Vec<u8> {
 #[test]
 fn command_lines_that_make_no_sense() {
     let place = Place::new();
-    let cases: [(&str, &[&str]); 49] = [
+    let cases: [(&str, &[&str]); 48] = [
         ("", &["Usage: isoform"]),
         ("rum", &["'rum'", "run"]),
         ("run --nonsense", &["--nonsense"]),
@@ -133,7 +133,6 @@ fn command_lines_that_make_no_sense() {
         ("run debian:riscv64 --disk x.img --exec ls", &["--exec"]),
         ("image", &["build"]),
         ("image build debian:riscv64", &["--output"]),
-        ("image build debian:riscv64 -o d.qcow2", &["d.qcow2", "raw"]),
         ("image build debian:riscv64 -o d --format vdi", &["raw"]),
         ("image build debian:riscv64 -o d --size 1000000", &["MiB"]),
         (
@@ -178,7 +177,7 @@ fn files_that_cannot_be_used() {
         ("run text", &["text", "ELF", "Image"]),
         ("run arm", &["arm", "arm64", "riscv64"]),
         ("run deb", &["deb", "archive"]),
-        ("run qcow2", &["qcow2", "qemu-img convert"]),
+        ("run qcow2", &["qcow2", "cut off"]),
         ("run cut.elf", &["cut.elf", "truncated"]),
         ("run x86.elf", &["x86.elf", "x86-64", "riscv64"]),
         ("run --kernel missing", &["missing", "check the path"]),
@@ -297,7 +296,7 @@ fn options_that_exclude_each_other() {
     place.fails(
         "run --drive file=d,bus=1 --drive file=d,readonly=on",
         2,
-        &["slot 1"],
+        &["virtio-mmio-bus.1"],
     );
 }
 
@@ -338,6 +337,11 @@ fn help_is_for_80_columns() {
         "run --help",
         "run -h",
         "images --help",
+        "image --help",
+        "image build --help",
+        "disk --help",
+        "disk create --help",
+        "disk check --help",
         "disasm --help",
         "explain --help",
         "lockstep --help",

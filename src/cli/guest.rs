@@ -27,7 +27,7 @@ pub(super) struct Args {
           value_parser = clap::value_parser!(u32).range(1..=i64::from(config::MAX_HARTS)),
           help_heading = MACHINE)]
     pub(super) smp: u32,
-    /// The board: virt[,aia=none|aplic-imsic][,virtio-mmio=legacy|modern]
+    /// The board: virt[,aia=aplic-imsic][,virtio-mmio=legacy]
     ///
     /// aia=aplic-imsic has interrupts come as messages (APLIC and IMSIC instead of a PLIC),
     /// so that devices on the PCI bus use MSI-X.
