@@ -2,7 +2,7 @@
 //!
 //! [`Image`] is a disk of whole sectors behind which lie a raw file or block device, or
 //! a qcow2 file ([`Format`]), with a private overlay before it where writes are not to
-//! last. [`create`], [`overlay`], [`convert`](convert()), [`resize`] and
+//! last. [`create`], [`overlay`](overlay()), [`convert`](convert()), [`resize`] and
 //! [`check`](check()) are what a person does with images.
 //!
 //! What holds here:

@@ -126,7 +126,7 @@ impl Filter {
     }
 }
 
-/// The saved state of a [`Filter`].
+/// The saved state of the card's filter of frames.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilterState {
     mac: Mac,
