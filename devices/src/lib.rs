@@ -23,6 +23,7 @@
 //! * [`pflash`]: parallel NOR flash that firmware runs from.
 //! * [`fw_cfg`]: items that the machine hands to its firmware.
 //! * [`pci`]: the bus, and what functions on it share.
+//! * [`block`]: what block devices ask of whoever has the disk.
 //! * [`virtio`]: transports, block device, console, network card, entropy.
 //!
 //! Invariant: a device imports no other device. `virtio` holds what virtio
@@ -30,6 +31,7 @@
 
 pub mod aclint;
 pub mod aplic;
+pub mod block;
 pub mod finisher;
 pub mod fw_cfg;
 pub mod htif;

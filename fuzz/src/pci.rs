@@ -5,8 +5,9 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use isoform_core::{Device, IrqLine, MsiSink, Size};
+use isoform_devices::block::{BlockRequest, BlockSlot, IoError};
 use isoform_devices::pci::{Function, HostBridge, Intx, Root};
-use isoform_devices::virtio::blk::{Blk, BlkConfig, BlkSlot, BlockRequest, IoError};
+use isoform_devices::virtio::blk::{Blk, BlkConfig};
 use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
 use isoform_devices::virtio::pci::Interrupts;
 use isoform_devices::virtio::rng::Rng;

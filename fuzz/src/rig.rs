@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use isoform::board::{Board, Connections, FlashBank, Slot};
 use isoform::config::{MachineConfig, MachineOptions, SlotId, VirtioMmio};
 use isoform_core::Clock;
+use isoform_devices::block::{BlockRequest, IoError};
 use isoform_devices::fw_cfg::Items;
 use isoform_devices::virtio::Doorbell;
-use isoform_devices::virtio::blk::{BlkConfig, BlockRequest};
+use isoform_devices::virtio::blk::BlkConfig;
 use isoform_devices::virtio::console::PortConfig;
 use isoform_memory::WriteEpoch;
 use isoform_riscv::{Cpu, Hart, TimerService, Wiring};
@@ -152,7 +153,7 @@ impl Rig {
         let result = if well {
             Ok(answer.to_vec())
         } else {
-            Err(isoform_devices::virtio::blk::IoError)
+            Err(IoError)
         };
         self.board.virtio.disks[0]
             .1

@@ -4,8 +4,9 @@ use super::interrupts::Interrupts;
 use super::virt::{Builder, MAP};
 use crate::config::SlotId;
 use isoform_core::Device;
+use isoform_devices::block::{BlockPort, BlockSlot};
 use isoform_devices::pci::{Function, HostBridge, Intx, Root};
-use isoform_devices::virtio::blk::{Blk, BlkConfig, BlkSlot, BlockPort};
+use isoform_devices::virtio::blk::{Blk, BlkConfig};
 use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
 use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
 use isoform_devices::virtio::p9::{P9, P9Port, P9Slot};
@@ -41,7 +42,7 @@ type Placed<S> = (SlotId, Held<S>);
 #[derive(Default)]
 pub struct Virtio {
     /// The disks, for completions.
-    pub disks: Vec<Placed<dyn BlkSlot>>,
+    pub disks: Vec<Placed<dyn BlockSlot>>,
     /// The consoles, for input and room.
     pub consoles: Vec<Placed<dyn ConsoleSlot>>,
     /// The network cards, for frames and room.

@@ -1,6 +1,6 @@
 //! The thread that does a disk's work.
 
-use isoform_devices::virtio::blk::{BlockOp, BlockRequest, IoError};
+use isoform_devices::block::{BlockOp, BlockRequest, IoError};
 use isoform_disk::Image;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;

@@ -1,7 +1,7 @@
 //! Block device. It knows requests and sectors; what they are read from and written
 //! to lies behind a [`BlockPort`].
 //!
-//! A request is passed on in pieces of 256 KiB, one piece at a time, and at most 64
+//! A request is passed on in pieces of 256 KiB ([`PIECE`]), one piece at a time, and at most 64
 //! requests are in flight, so that a guest cannot make the host hold more than that.
 //! Nor can it by a reset: that forgets requests, but whoever has the disk still has
 //! them, and until they are answered they count.
@@ -23,10 +23,11 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, Queues, Transport, VirtioDevice, VirtioSlot};
-use spec::{
-    Features, HEADER_BYTES, ID_BYTES, RANGE_BYTES, RANGE_UNMAP, RequestStatus, SECTOR, kind,
+use super::{NeedsReset, Queues, Transport, VirtioDevice};
+use crate::block::{
+    BlockOp, BlockPort, BlockRequest, BlockSlot, DISCARD_MAX, IoError, PIECE, SECTOR, ZEROES_MAX,
 };
+use spec::{Features, HEADER_BYTES, ID_BYTES, RANGE_BYTES, RANGE_UNMAP, RequestStatus, kind};
 
 pub use saved::{BlkState, RequestState};
 
@@ -35,83 +36,8 @@ const QUEUE: u16 = 0;
 const QUEUE_SIZE: u16 = 256;
 /// Requests in flight, and requests passed on that were not answered yet.
 pub const IN_FLIGHT_MAX: usize = 64;
-/// Bytes of one piece of a request.
-pub const PIECE: u64 = 256 << 10;
-/// Sectors of one range to discard: 1 GiB.
-pub const DISCARD_MAX: u32 = 1 << 21;
-/// Sectors of one range to make zeros: 64 MiB, which a host may have to write.
-pub const ZEROES_MAX: u32 = 1 << 17;
 /// What real disks write at once, in bytes.
 const PHYSICAL_BLOCK: u32 = 4096;
-
-/// What is to be done to the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BlockOp {
-    /// Read.
-    Read {
-        /// First sector.
-        sector: u64,
-        /// Bytes: a positive multiple of 512, at most [`PIECE`].
-        len: usize,
-    },
-    /// Write.
-    Write {
-        /// First sector.
-        sector: u64,
-        /// A positive multiple of 512 bytes, at most [`PIECE`].
-        data: Vec<u8>,
-        /// To be durable when completed: the driver knows of no cache (5.2.6.2).
-        through: bool,
-    },
-    /// Make durable what was completed before.
-    Flush,
-    /// Give room back; what is read there then may be anything.
-    Discard {
-        /// First sector.
-        sector: u64,
-        /// Sectors: positive, at most [`DISCARD_MAX`].
-        sectors: u64,
-    },
-    /// Make sectors zeros.
-    WriteZeroes {
-        /// First sector.
-        sector: u64,
-        /// Sectors: positive, at most [`ZEROES_MAX`].
-        sectors: u64,
-        /// Their room may be given back.
-        unmap: bool,
-        /// As for a write.
-        through: bool,
-    },
-}
-
-/// A piece of work for whoever has the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockRequest {
-    /// Names the request in its completion; never used twice by one device.
-    pub id: u64,
-    /// The work. It lies within the capacity, and is no write to a read-only disk.
-    pub op: BlockOp,
-}
-
-/// The disk could not do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IoError;
-
-/// Passes requests on. Called with the device's lock held: it must not block or call
-/// back. Each request is answered by one call of [`BlkSlot::complete`], later. That
-/// goes for requests that the device has forgotten by then (it was reset), too: the
-/// answer is ignored, but until it comes the request takes up room.
-pub trait BlockPort: Send {
-    /// Passes one request on.
-    fn submit(&mut self, request: BlockRequest);
-}
-
-impl<F: FnMut(BlockRequest) + Send> BlockPort for F {
-    fn submit(&mut self, request: BlockRequest) {
-        self(request);
-    }
-}
 
 /// What the guest is told about the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -485,14 +411,7 @@ fn finish(
     queues.push(QUEUE, chain.head, len as u32)
 }
 
-/// What the run loop needs of a disk, whatever its transport.
-pub trait BlkSlot: VirtioSlot {
-    /// The answer to request `id`: the bytes read, or nothing for a write and a flush.
-    /// A read of another length than asked counts as failed.
-    fn complete(&mut self, id: u64, result: Result<Vec<u8>, IoError>);
-}
-
-impl<T: Transport<Inner = Blk>> BlkSlot for T {
+impl<T: Transport<Inner = Blk>> BlockSlot for T {
     fn complete(&mut self, id: u64, result: Result<Vec<u8>, IoError>) {
         self.with(|device, queues| device.complete(queues, id, result));
     }

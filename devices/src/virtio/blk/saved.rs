@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::VirtioDevice;
 use super::super::chain::Chain;
-use super::spec::{HEADER_BYTES, SECTOR};
-use super::{Blk, DISCARD_MAX, IN_FLIGHT_MAX, Request, Work, ZEROES_MAX};
+use super::spec::HEADER_BYTES;
+use super::{Blk, IN_FLIGHT_MAX, Request, Work};
+use crate::block::{DISCARD_MAX, SECTOR, ZEROES_MAX};
 
 /// The state of a [`Blk`]: requests in flight, in the order they were passed on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,8 +2,6 @@
 
 use bitflags::bitflags;
 
-/// Bytes of a sector, the unit of addresses and capacity, whatever the block size.
-pub const SECTOR: u64 = 512;
 /// Bytes of a request's header.
 pub const HEADER_BYTES: u64 = 16;
 /// Bytes of the identifier that GET_ID gives.
