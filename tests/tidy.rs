@@ -705,3 +705,28 @@ fn commands_in_documents_exist() {
     assert!(refused(&shell_words("isoform no-such-command")).is_some());
     assert!(refused(&shell_words("isoform run --help")).is_none());
 }
+
+/// The map names a test for each way out that guests have found in other machines.
+#[test]
+fn tests_that_the_map_names_exist() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the map");
+    let table = map.split("**Hostile guests.**").nth(1).expect("its table");
+    let rows = table.lines().skip_while(|line| !line.starts_with("|---"));
+    let rows = rows.skip(1).take_while(|line| line.starts_with('|'));
+    let names: Vec<_> = rows
+        .flat_map(|row| row.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    let sources = rust_files();
+    let is_test = |name: &str| {
+        let test = format!("#[test]\nfn {name}()");
+        sources.iter().any(|(_, source)| source.contains(&test))
+    };
+    none(
+        names
+            .into_iter()
+            .filter(|name| !is_test(name))
+            .map(|name| format!("ARCHITECTURE.md names {name}, which is no test"))
+            .collect(),
+    );
+}

@@ -47,4 +47,6 @@ pub mod virtio;
 pub use sink::CharSink;
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod testing;

@@ -225,13 +225,8 @@ impl Wire {
 
     /// Whether the cable took the frame; else it is kept.
     fn deliver(&mut self, frame: Vec<u8>) -> bool {
-        match self.end.send(frame) {
-            Ok(()) => true,
-            Err(frame) => {
-                self.held = Some(frame);
-                false
-            }
-        }
+        self.held = self.end.send(frame).err();
+        self.held.is_none()
     }
 
     /// Waits until something happens. Whether to go on.

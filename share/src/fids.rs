@@ -131,8 +131,17 @@ impl Fids {
         Ok(())
     }
 
+    /// What a number stands for that is about to be opened: it must not be open yet.
+    pub(crate) fn unopened(&self, number: FidNumber) -> Result<Fid, Errno> {
+        let fid = self.get(number)?;
+        match fid.opened {
+            None => Ok(fid),
+            Some(_) => Err(Errno::BADF),
+        }
+    }
+
     /// Gives a number another meaning, unless somebody else did meanwhile: `old` is what
-    /// it stood for. What opens files goes by here, so it must not be open yet.
+    /// it stood for. What opens files goes by here; two may have tried to at once.
     pub(crate) fn replace(&self, number: FidNumber, old: &Fid, new: Fid) -> Result<(), Errno> {
         let mut table = self.table();
         let current = table.get_mut(&number).ok_or(Errno::BADF)?;

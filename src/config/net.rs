@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use isoform_net::user::MTU;
 use isoform_net::{switch, tap};
 
 use super::words::{self, Word};
@@ -16,13 +17,9 @@ pub type Mac = [u8; 6];
 const FIRST_MAC: Mac = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 /// Cards of one machine at most.
 const MAX_CARDS: usize = 4;
-/// Longest payload of a frame between guest and host, bytes: what IPv4 can count, less
-/// what makes it a multiple of 16. No wire is in between that could not carry it.
-pub const LOCAL_MTU: u16 = 65520;
-/// The same where others are in between, who may take no more (IEEE 802.3).
+/// Longest payload of a frame, bytes, where others are in between: they may take no more
+/// (IEEE 802.3).
 const WIRE_MTU: u16 = 1500;
-/// Least MTU: what IPv4 asks of every host (RFC 791, 3.1).
-const MIN_MTU: u16 = 576;
 
 /// A network card as asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +98,7 @@ impl NetSpec {
     pub fn user() -> Self {
         Self {
             mac: None,
-            mtu: LOCAL_MTU,
+            mtu: *MTU.end(),
             link: Link::User(User::default()),
         }
     }
@@ -230,9 +227,11 @@ fn mac(text: &str) -> Result<Mac, String> {
 
 fn mtu(text: &str) -> Result<u16, String> {
     match text.parse() {
-        Ok(mtu) if (MIN_MTU..=LOCAL_MTU).contains(&mtu) => Ok(mtu),
+        Ok(mtu) if MTU.contains(&mtu) => Ok(mtu),
         _ => Err(format!(
-            "`mtu` is a number of bytes from {MIN_MTU} to {LOCAL_MTU}, not `{text}`"
+            "`mtu` is a number of bytes from {} to {}, not `{text}`",
+            MTU.start(),
+            MTU.end()
         )),
     }
 }

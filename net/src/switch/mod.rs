@@ -295,13 +295,8 @@ impl Member {
 
     /// Whether the cable took the frame; else it is kept.
     fn deliver(&mut self, frame: Vec<u8>) -> bool {
-        match self.end.send(frame) {
-            Ok(()) => true,
-            Err(frame) => {
-                self.held = Some(frame);
-                false
-            }
-        }
+        self.held = self.end.send(frame).err();
+        self.held.is_none()
     }
 
     fn forget(&mut self, member: u64) {

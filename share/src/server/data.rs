@@ -29,7 +29,7 @@ impl Share {
         if flags.writes() {
             self.may_change()?;
         }
-        let old = self.fids.get(fid)?;
+        let old = self.fids.unopened(fid)?;
         if flags.contains(Open::DIRECTORY) && !old.node.is_folder() {
             return Err(Errno::NOTDIR);
         }
@@ -43,11 +43,7 @@ impl Share {
             opened: Some(Arc::new(opened)),
             ..old.clone()
         };
-        self.fids.replace(fid, &old, new)?;
-        self.qid(&stat).write(to);
-        // The size of reads and writes is left to the client.
-        to.u32(0);
-        Ok(())
+        self.opened(fid, (&old, new), &stat, to)
     }
 
     /// Makes a file in a folder and opens it; the folder's number stands for it then.
@@ -61,7 +57,7 @@ impl Share {
     ) -> Done {
         self.may_change()?;
         let (name, flags) = (Name::new(name)?, Open::from_bits_truncate(flags));
-        let old = self.fids.get(fid)?;
+        let old = self.fids.unopened(fid)?;
         let (node, fd) = match old.node.create(name, flags.host(), mode) {
             Ok(fd) => {
                 let (node, stat) = Node::of(&self.descriptors, &fd)?;
@@ -86,8 +82,20 @@ impl Share {
             uid: old.uid,
             opened: Some(Arc::new(Opened::File(fd))),
         };
-        self.fids.replace(fid, &old, new)?;
-        self.qid(&stat).write(to);
+        self.opened(fid, (&old, new), &stat, to)
+    }
+
+    /// Lets a number stand for what was opened, and says what that is.
+    fn opened(
+        &self,
+        fid: FidNumber,
+        (old, new): (&Fid, Fid),
+        stat: &fs::Stat,
+        to: &mut Writer,
+    ) -> Done {
+        self.fids.replace(fid, old, new)?;
+        self.qid(stat).write(to);
+        // The size of reads and writes is left to the client.
         to.u32(0);
         Ok(())
     }

@@ -60,6 +60,12 @@ fn opening_truncates_appends_and_refuses() {
     assert_eq!(c.read(1, 0, 1), Err(EBADF), "it is not open");
     c.lopen(1, WRONLY | APPEND).expect("open");
     assert_eq!(c.lopen(1, RDONLY).err(), Some(EBADF), "it is open already");
+    assert_eq!(
+        c.lopen(1, WRONLY | TRUNC).err(),
+        Some(EBADF),
+        "nor is it cut"
+    );
+    assert_eq!(c.lcreate(1, "new", RDWR, 0o600).err(), Some(EBADF));
     c.write(1, 3, b"end").expect("written");
     assert_eq!(c.host_read("file"), "0123456789end");
     assert_eq!(c.read(1, 0, 1).err(), Some(EBADF), "only to be written");
@@ -73,6 +79,9 @@ fn opening_truncates_appends_and_refuses() {
     assert_eq!(c.lopen(4, DIRECTORY).err(), Some(ENOTDIR));
     c.walk(0, 5, "").expect("cloned");
     assert_eq!(c.lopen(5, RDWR).err(), Some(EISDIR));
+    c.lopen(5, RDONLY).expect("open");
+    assert_eq!(c.lcreate(5, "new", RDWR, 0o600).err(), Some(EBADF));
+    assert_eq!(c.walk(0, 6, "new"), Err(ENOENT), "and nothing is made");
 }
 
 #[test]

@@ -295,11 +295,10 @@ fn refuse(syn: &[u8], error: Errno, lan: &mut Lan) {
     let Ok(packet) = Ipv4Packet::new_checked(packet) else {
         return;
     };
-    match error {
-        Errno::TIMEDOUT => {}
-        Errno::NETUNREACH => icmp::unreachable(&packet, Reason::Network, lan),
-        Errno::HOSTUNREACH | Errno::HOSTDOWN => icmp::unreachable(&packet, Reason::Host, lan),
-        Errno::ACCESS | Errno::PERM => icmp::unreachable(&packet, Reason::Prohibited, lan),
+    match icmp::reason(error) {
+        _ if error == Errno::TIMEDOUT => {}
+        Some(reason) if reason != Reason::Port => icmp::unreachable(&packet, reason, lan),
+        // Of a port TCP itself says that nobody is there (RFC 9293 3.10.7.1).
         _ => {
             if let Ok(segment) = TcpPacket::new_checked(packet.payload()) {
                 lan.reset(packet.dst_addr(), packet.src_addr(), &segment);

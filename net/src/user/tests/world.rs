@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::{icmp, udp};
-use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, Ipv4Address};
+use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, IpEndpoint, Ipv4Address};
 
 use super::super::{Proto, UserConfig};
 use super::guest::{Guest, HOST, open};
@@ -22,18 +22,20 @@ fn bound(guest: &mut Guest, port: u16) -> SocketHandle {
     guest.sockets.add(socket)
 }
 
+/// The next datagram for a socket of the guest's, and who sent it.
+fn received(guest: &mut Guest, handle: SocketHandle) -> (Vec<u8>, IpEndpoint) {
+    guest.until("a datagram", |guest| {
+        let (data, from) = guest.get::<udp::Socket<'_>>(handle).recv().ok()?;
+        Some((data.to_vec(), from.endpoint))
+    })
+}
+
 fn ask(guest: &mut Guest, handle: SocketHandle, to: (Ipv4Address, u16), what: &[u8]) -> Vec<u8> {
     guest
         .get::<udp::Socket<'_>>(handle)
         .send_slice(what, to)
         .expect("room");
-    let (data, from) = guest.until("an answer", |guest| {
-        let socket = guest.get::<udp::Socket<'_>>(handle);
-        socket
-            .recv()
-            .ok()
-            .map(|(data, from)| (data.to_vec(), from.endpoint))
-    });
+    let (data, from) = received(guest, handle);
     assert_eq!((from.addr, from.port), (to.0.into(), to.1));
     data
 }
@@ -171,13 +173,7 @@ fn a_port_is_the_same_to_everybody() {
     for server in &servers {
         let to = (Ipv4Addr::LOCALHOST, seen[0]);
         server.send_to(b"back", to).expect("sent");
-        let (data, from) = guest.until("an answer", |guest| {
-            let socket = guest.get::<udp::Socket<'_>>(handle);
-            socket
-                .recv()
-                .ok()
-                .map(|(data, from)| (data.to_vec(), from.endpoint))
-        });
+        let (data, from) = received(&mut guest, handle);
         assert_eq!(data, b"back");
         assert_eq!(from.port, server.local_addr().expect("bound").port());
     }
@@ -297,13 +293,7 @@ fn a_published_udp_port_leads_to_the_guest() {
     let handle = bound(&mut guest, 80);
     let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     client.send_to(b"from outside", bind).expect("sent");
-    let (data, from) = guest.until("a datagram", |guest| {
-        let socket = guest.get::<udp::Socket<'_>>(handle);
-        socket
-            .recv()
-            .ok()
-            .map(|(data, from)| (data.to_vec(), from.endpoint))
-    });
+    let (data, from) = received(&mut guest, handle);
     assert_eq!(data, b"from outside");
     assert_eq!(from.addr, HOST.into());
     let socket = guest.get::<udp::Socket<'_>>(handle);
