@@ -5,18 +5,17 @@
 //! prohibited. Such a socket chooses an identifier of its own, so the guest's is put
 //! back into answers.
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, Ipv4Packet};
 
-use super::agenda::{Agenda, Alarm, Kind, Token};
+use super::agenda::{Agenda, Kind, Token};
 use super::host::Host;
 use super::lan::{IPV4, Lan};
+use super::table::{Row, Table};
 use super::tcp::Around;
 
 /// Echo "connections" at a time: pairs of identifier and destination.
@@ -106,26 +105,19 @@ struct Key {
     ident: u16,
 }
 
-struct Flow {
-    key: Key,
-    socket: OwnedFd,
-    used: Instant,
-    quoted: Vec<u8>,
-    queued: bool,
-    alarm: Alarm,
-}
+/// Echo requests that went to the world, each with the beginning of the last one.
+pub(crate) struct Pings(Table<Key, Vec<u8>>);
 
-/// Echo requests that went to the world.
-#[derive(Default)]
-pub(crate) struct Pings {
-    flows: HashMap<Token, Flow>,
-    by_key: HashMap<Key, Token>,
+impl Default for Pings {
+    fn default() -> Self {
+        Self(Table::new(Kind::Ping, FLOWS))
+    }
 }
 
 impl Pings {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.flows.len()
+        self.0.len()
     }
 
     /// Sends the guest's echo request on.
@@ -139,78 +131,35 @@ impl Pings {
             to: packet.dst_addr(),
             ident: Icmpv4Packet::new_unchecked(packet.payload()).echo_ident(),
         };
-        let token = match self.by_key.get(&key) {
-            Some(token) => *token,
-            None => match self.open(key, around) {
-                Ok(token) => token,
-                Err(error) => {
-                    if let Some(reason) = reason(error) {
-                        unreachable(packet, reason, around.lan);
-                    }
-                    return;
-                }
-            },
-        };
-        let Some(flow) = self.flows.get_mut(&token) else {
-            return;
-        };
-        flow.used = around.now;
-        quote(packet, &mut flow.quoted);
-        around
-            .agenda
-            .wake(token, &mut flow.alarm, around.now + IDLE);
-        if let Err(error) = send(&flow.socket, packet.payload(), SendFlags::NOSIGNAL)
-            && let Some(reason) = reason(error)
-        {
+        let sent = self.flow(key, around).and_then(|flow| {
+            flow.used(around.now, around.agenda);
+            quote(packet, &mut flow.of);
+            send(&flow.socket, packet.payload(), SendFlags::NOSIGNAL)
+        });
+        if let Some(reason) = sent.err().and_then(reason) {
             unreachable(packet, reason, around.lan);
         }
     }
 
-    fn open<H: Host>(&mut self, key: Key, around: &mut Around<'_, H>) -> Result<Token, Errno> {
-        if self.flows.len() >= FLOWS {
-            let oldest = self.flows.iter().min_by_key(|(_, flow)| flow.used);
-            if let Some(token) = oldest.map(|(token, _)| *token) {
-                self.remove(token, around.agenda);
-            }
+    /// The socket of a guest's requests to an address, made if there is none.
+    fn flow<H: Host>(
+        &mut self,
+        key: Key,
+        around: &mut Around<'_, H>,
+    ) -> Result<&mut Row<Key, Vec<u8>>, Errno> {
+        if self.0.by_key(&key).is_none() {
+            let socket = around.host.ping(key.to)?;
+            self.0.add((key, socket, Vec::new()), IDLE, around)?;
         }
-        let token = around.agenda.token(Kind::Ping);
-        let socket = around.host.ping(key.to)?;
-        around.host.watch(socket.as_fd(), token)?;
-        let flow = Flow {
-            key,
-            socket,
-            used: around.now,
-            quoted: Vec::new(),
-            queued: false,
-            alarm: Alarm::default(),
-        };
-        self.flows.insert(token, flow);
-        self.by_key.insert(key, token);
-        Ok(token)
-    }
-
-    fn remove(&mut self, token: Token, agenda: &mut Agenda) {
-        if let Some(mut flow) = self.flows.remove(&token) {
-            agenda.cancel(token, &mut flow.alarm);
-            self.by_key.remove(&flow.key);
-        }
+        self.0.by_key(&key).ok_or(Errno::NOBUFS)
     }
 
     pub(crate) fn ready(&mut self, token: Token, agenda: &mut Agenda) {
-        if let Some(flow) = self.flows.get_mut(&token) {
-            agenda.serve(token, &mut flow.queued);
-        }
+        self.0.ready(token, agenda);
     }
 
     pub(crate) fn rang(&mut self, token: Token, now: Instant, agenda: &mut Agenda) {
-        let Some(flow) = self.flows.get_mut(&token) else {
-            return;
-        };
-        flow.alarm.rang();
-        if now >= flow.used + IDLE {
-            return self.remove(token, agenda);
-        }
-        agenda.wake(token, &mut flow.alarm, flow.used + IDLE);
+        self.0.rang(token, now, agenda);
     }
 
     /// Answers for the guest.
@@ -221,10 +170,10 @@ impl Pings {
         lan: &mut Lan,
         agenda: &mut Agenda,
     ) {
-        let Some(flow) = self.flows.get_mut(&token) else {
+        let Some(flow) = self.0.by_token(token) else {
             return;
         };
-        flow.queued = false;
+        flow.served();
         let mut failures = 0;
         for _ in 0..TURN {
             if !lan.has_room() {
@@ -247,7 +196,7 @@ impl Pings {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
                 Err(error) => match reason(error) {
-                    Some(reason) => unreachable_quoted(to, guest, &flow.quoted, reason, lan),
+                    Some(reason) => unreachable_quoted(to, guest, &flow.of, reason, lan),
                     // Of whatever else, what is behind it is not told of again.
                     None => failures += 1,
                 },
@@ -255,7 +204,7 @@ impl Pings {
         }
         // One that only fails waits for its next event.
         if failures < TURN {
-            agenda.serve(token, &mut flow.queued);
+            flow.again(agenda);
         }
     }
 }

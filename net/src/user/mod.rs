@@ -51,6 +51,7 @@ mod publish;
 mod run;
 #[doc(hidden)]
 pub mod sample;
+mod table;
 mod tcp;
 #[cfg(test)]
 mod tests;

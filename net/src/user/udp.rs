@@ -11,9 +11,8 @@
 //! name servers; who asks again without having had an answer is led to the next, and
 //! others first ask those that answer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -22,11 +21,12 @@ use rustix::net::{
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::Ipv4Packet;
 
-use super::agenda::{Agenda, Alarm, Kind, Token};
+use super::agenda::{Agenda, Kind, Token};
 use super::dns::{self, Servers};
 use super::host::Host;
 use super::icmp::{self, quote, unreachable, unreachable_quoted};
 use super::lan::{DNS, Endpoint, GATEWAY, Lan};
+use super::table::{Row, Table};
 use super::tcp::Around;
 
 /// Ports of the guest's at a time.
@@ -47,29 +47,34 @@ struct Key {
     dns: bool,
 }
 
-struct Flow {
-    token: Token,
-    key: Key,
-    socket: OwnedFd,
+/// What is known of a port.
+struct Sent {
     /// Where the socket is connected to.
     only: Option<SocketAddr>,
     peers: VecDeque<Ipv4Addr>,
     /// The beginning of the last packet sent, and where it went.
     quoted: Vec<u8>,
     quoted_to: Ipv4Addr,
-    sent: Instant,
-    used: Instant,
+    at: Instant,
     answered: bool,
-    queued: bool,
-    alarm: Alarm,
 }
 
-#[derive(Default)]
+type Flow = Row<Key, Sent>;
+
 pub(crate) struct Flows {
-    flows: HashMap<Token, Flow>,
-    by_key: HashMap<Key, Token>,
+    flows: Table<Key, Sent>,
     servers: Servers,
     warned: bool,
+}
+
+impl Default for Flows {
+    fn default() -> Self {
+        Self {
+            flows: Table::new(Kind::Udp, FLOWS),
+            servers: Servers::default(),
+            warned: false,
+        }
+    }
 }
 
 impl Flows {
@@ -94,7 +99,7 @@ impl Flows {
         let sent = self.flow(key, SocketAddr::V4(to), around).and_then(|flow| {
             flow.sending(packet, around);
             flow.aim(to)?;
-            match flow.only {
+            match flow.of.only {
                 Some(_) => send(&flow.socket, payload, SendFlags::NOSIGNAL),
                 None => sendto(&flow.socket, payload, SendFlags::NOSIGNAL, &to),
             }
@@ -116,9 +121,8 @@ impl Flows {
             dns: true,
         };
         let mut list = self.nameservers(servers, around.now);
-        let before = self.by_key.get(&key).copied();
-        if let Some((token, flow)) = before.and_then(|t| Some((t, self.flows.get(&t)?))) {
-            let at = list.iter().position(|server| Some(*server) == flow.only);
+        if let Some(flow) = self.flows.by_key(&key) {
+            let at = list.iter().position(|server| Some(*server) == flow.of.only);
             match at {
                 Some(at) if !flow.is_unanswered(around.now) => list.swap(0, at),
                 // Again, and then to another one; or its server is none any more.
@@ -127,7 +131,7 @@ impl Flows {
                         let passed_over = list.remove(at);
                         list.push(passed_over);
                     }
-                    self.remove(token, around.agenda);
+                    self.flows.remove(&key, around.agenda);
                 }
             }
         }
@@ -138,9 +142,7 @@ impl Flows {
                 Err(failed) => error = Some(failed),
             }
             self.servers.silent(server, around.now, around.now);
-            if let Some(token) = self.by_key.get(&key).copied() {
-                self.remove(token, around.agenda);
-            }
+            self.flows.remove(&key, around.agenda);
         }
         failed(error, packet, around.lan);
     }
@@ -155,21 +157,21 @@ impl Flows {
         around: &mut Around<'_, H>,
     ) -> Result<(), Errno> {
         let flow = self.flow(key, server, around)?;
-        if flow.only.is_none() {
+        if flow.of.only.is_none() {
             connect(&flow.socket, &server)?;
-            flow.only = Some(server);
+            flow.of.only = Some(server);
         }
         flow.sending(packet, around);
-        flow.answered = false;
+        flow.of.answered = false;
         send(&flow.socket, payload, SendFlags::NOSIGNAL).map(drop)
     }
 
     /// Name servers in the order in which they are to be asked: those that owe somebody an
     /// answer come last.
     pub(crate) fn nameservers(&mut self, list: &[SocketAddr], now: Instant) -> Vec<SocketAddr> {
-        for flow in self.flows.values().filter(|flow| flow.is_unanswered(now)) {
-            if let Some(server) = flow.only {
-                self.servers.silent(server, flow.sent, now);
+        for flow in self.flows.rows().filter(|flow| flow.is_unanswered(now)) {
+            if let Some(server) = flow.of.only {
+                self.servers.silent(server, flow.of.at, now);
             }
         }
         self.servers.ordered(list, now)
@@ -182,11 +184,10 @@ impl Flows {
         to: SocketAddr,
         around: &mut Around<'_, H>,
     ) -> Result<&mut Flow, Errno> {
-        let token = match self.by_key.get(&key) {
-            Some(token) => *token,
-            None => self.open(key, to.ip(), around)?,
-        };
-        self.flows.get_mut(&token).ok_or(Errno::NOBUFS)
+        if self.flows.by_key(&key).is_none() {
+            self.open(key, to.ip(), around)?;
+        }
+        self.flows.by_key(&key).ok_or(Errno::NOBUFS)
     }
 
     fn open<H: Host>(
@@ -194,67 +195,32 @@ impl Flows {
         key: Key,
         to: IpAddr,
         around: &mut Around<'_, H>,
-    ) -> Result<Token, Errno> {
-        if self.flows.len() >= FLOWS {
-            self.make_room(around.agenda);
-        }
-        let token = around.agenda.token(Kind::Udp);
-        let socket = around.host.udp(to)?;
-        around.host.watch(socket.as_fd(), token)?;
-        let flow = Flow {
-            token,
-            key,
-            socket,
-            only: None,
-            peers: VecDeque::new(),
-            quoted: Vec::new(),
-            quoted_to: GATEWAY,
-            sent: around.now,
-            used: around.now,
-            answered: true,
-            queued: false,
-            alarm: Alarm::default(),
-        };
-        self.flows.insert(token, flow);
-        self.by_key.insert(key, token);
-        Ok(token)
-    }
-
-    fn make_room(&mut self, agenda: &mut Agenda) {
-        if !std::mem::replace(&mut self.warned, true) {
+    ) -> Result<(), Errno> {
+        if self.flows.is_full() && !std::mem::replace(&mut self.warned, true) {
             log::warn!(
                 "the guest sends UDP from more than {FLOWS} ports; the idlest are forgotten"
             );
         }
-        let idlest = self.flows.iter().min_by_key(|(_, flow)| flow.used);
-        if let Some(token) = idlest.map(|(token, _)| *token) {
-            self.remove(token, agenda);
-        }
-    }
-
-    fn remove(&mut self, token: Token, agenda: &mut Agenda) {
-        if let Some(mut flow) = self.flows.remove(&token) {
-            agenda.cancel(token, &mut flow.alarm);
-            self.by_key.remove(&flow.key);
-        }
+        let socket = around.host.udp(to)?;
+        let sent = Sent {
+            only: None,
+            peers: VecDeque::new(),
+            quoted: Vec::new(),
+            quoted_to: GATEWAY,
+            at: around.now,
+            answered: true,
+        };
+        let patience = if key.dns { DNS_IDLE } else { IDLE };
+        self.flows.add((key, socket, sent), patience, around)?;
+        Ok(())
     }
 
     pub(crate) fn ready(&mut self, token: Token, agenda: &mut Agenda) {
-        if let Some(flow) = self.flows.get_mut(&token) {
-            agenda.serve(token, &mut flow.queued);
-        }
+        self.flows.ready(token, agenda);
     }
 
     pub(crate) fn rang(&mut self, token: Token, now: Instant, agenda: &mut Agenda) {
-        let Some(flow) = self.flows.get_mut(&token) else {
-            return;
-        };
-        flow.alarm.rang();
-        let expiry = flow.used + flow.patience();
-        if now >= expiry {
-            return self.remove(token, agenda);
-        }
-        agenda.wake(token, &mut flow.alarm, expiry);
+        self.flows.rang(token, now, agenda);
     }
 
     /// Datagrams for the guest.
@@ -264,10 +230,10 @@ impl Flows {
         scratch: &mut [u8],
         around: &mut Around<'_, H>,
     ) {
-        let Some(flow) = self.flows.get_mut(&token) else {
+        let Some(flow) = self.flows.by_token(token) else {
             return;
         };
-        flow.queued = false;
+        flow.served();
         let mut failures = 0;
         for _ in 0..TURN {
             if !around.lan.has_room() {
@@ -276,11 +242,11 @@ impl Flows {
             match recvfrom(&flow.socket, &mut *scratch, RecvFlags::empty()) {
                 Ok((count, _, from)) => {
                     let from = from.and_then(|from| SocketAddr::try_from(from).ok());
-                    let from = from.or(flow.only);
+                    let from = from.or(flow.of.only);
                     if let Some(from) = from.and_then(|from| flow.source(from)) {
-                        flow.used = around.now;
-                        flow.answered = true;
-                        if let Some(server) = flow.only.filter(|_| flow.key.dns) {
+                        flow.used(around.now, around.agenda);
+                        flow.of.answered = true;
+                        if let Some(server) = flow.of.only.filter(|_| flow.key.dns) {
                             self.servers.heard(server, around.now);
                         }
                         let payload = scratch.get(..count).unwrap_or_default();
@@ -291,11 +257,11 @@ impl Flows {
                 Err(Errno::AGAIN) => return,
                 Err(error) => match icmp::reason(error) {
                     Some(reason) => {
-                        if let Some(server) = flow.only.filter(|_| flow.key.dns) {
-                            self.servers.silent(server, flow.sent, around.now);
+                        if let Some(server) = flow.of.only.filter(|_| flow.key.dns) {
+                            self.servers.silent(server, flow.of.at, around.now);
                         }
-                        let (guest, _) = flow.key.guest;
-                        unreachable_quoted(flow.quoted_to, guest, &flow.quoted, reason, around.lan);
+                        let ((guest, _), sent) = (flow.key.guest, &flow.of);
+                        unreachable_quoted(sent.quoted_to, guest, &sent.quoted, reason, around.lan);
                     }
                     // Of whatever else, what is behind it is not told of again.
                     None => failures += 1,
@@ -304,48 +270,40 @@ impl Flows {
         }
         // One that only fails waits for its next event.
         if failures < TURN {
-            around.agenda.serve(token, &mut flow.queued);
+            flow.again(around.agenda);
         }
     }
 }
 
 impl Flow {
-    fn patience(&self) -> Duration {
-        match self.key.dns {
-            true => DNS_IDLE,
-            false => IDLE,
-        }
-    }
-
     /// Whether it asked a name server that had the time to answer.
     fn is_unanswered(&self, now: Instant) -> bool {
-        self.key.dns && !self.answered && now >= self.sent + DNS_RETRY
+        self.key.dns && !self.of.answered && now >= self.of.at + DNS_RETRY
     }
 
     /// Notes that a packet is being sent.
     fn sending<H>(&mut self, packet: &Ipv4Packet<&[u8]>, around: &mut Around<'_, H>) {
-        self.used = around.now;
-        self.sent = around.now;
-        quote(packet, &mut self.quoted);
-        self.quoted_to = packet.dst_addr();
-        let expiry = self.used + self.patience();
-        around.agenda.wake(self.token, &mut self.alarm, expiry);
+        self.used(around.now, around.agenda);
+        self.of.at = around.now;
+        quote(packet, &mut self.of.quoted);
+        self.of.quoted_to = packet.dst_addr();
     }
 
     /// Makes the socket one that can send to `to` and hear from there.
     fn aim(&mut self, to: SocketAddrV4) -> Result<(), Errno> {
-        let first = self.peers.is_empty();
-        if !self.peers.contains(to.ip()) {
-            if self.peers.len() == PEERS {
-                self.peers.pop_front();
+        let peers = &mut self.of.peers;
+        let first = peers.is_empty();
+        if !peers.contains(to.ip()) {
+            if peers.len() == PEERS {
+                peers.pop_front();
             }
-            self.peers.push_back(*to.ip());
+            peers.push_back(*to.ip());
         }
         let to = SocketAddr::V4(to);
         if first && to.port() != TFTP {
             connect(&self.socket, &to)?;
-            self.only = Some(to);
-        } else if self.only.is_some_and(|only| only != to) {
+            self.of.only = Some(to);
+        } else if self.of.only.is_some_and(|only| only != to) {
             self.widen()?;
         }
         Ok(())
@@ -355,7 +313,7 @@ impl Flow {
     fn widen(&mut self) -> Result<(), Errno> {
         let own = getsockname(&self.socket).and_then(SocketAddr::try_from)?;
         connect_unspec(&self.socket)?;
-        self.only = None;
+        self.of.only = None;
         // Unconnected, a socket loses a port that it was given; if another took it in
         // between, the next datagram gets it a new one.
         let _ = bind(
@@ -377,9 +335,8 @@ impl Flow {
             true => GATEWAY,
             false => *from.ip(),
         };
-        self.peers
-            .contains(from.ip())
-            .then_some((shown, from.port()))
+        let known = self.of.peers.contains(from.ip());
+        known.then_some((shown, from.port()))
     }
 }
 
