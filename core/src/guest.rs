@@ -54,9 +54,10 @@ pub trait Guest: Sized + 'static {
 
     /// Translates the program counter for a fetch: the page it lies in.
     fn fetch_page(&mut self) -> Result<PageId, Self::Trap>;
-    /// Copies the content of a code page, having arranged that its version changes
-    /// with the next write to it. Afterwards the version is the one given back.
-    fn read_code_page(&mut self, page: PageId, bytes: &mut [u8; 4096]) -> u32;
+    /// Copies the content of a code page from an offset on, both it and the length
+    /// multiples of 8, having arranged that the page's version changes with the next
+    /// write to it. Afterwards the version is the one given back.
+    fn read_code(&mut self, page: PageId, offset: u64, bytes: &mut [u8]) -> u32;
     /// Decodes the instruction at the program counter where it does not lie within
     /// one page. Both halves are fetched, and their faults are precise.
     fn fetch_straddling(&mut self) -> Result<Insn, Self::Trap>;

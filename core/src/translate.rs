@@ -197,7 +197,7 @@ pub trait Translate: Guest {
     fn exits(&self) -> bool;
 
     /// Whether no other vCPU can write unseen to a page that was read as code before
-    /// ([`Guest::read_code_page`]).
+    /// ([`Guest::read_code`]).
     fn code_settled(&self, page: PageId) -> bool;
 
     /// Does an access if all of it goes to RAM and nothing faults; otherwise changes

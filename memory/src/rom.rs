@@ -169,9 +169,9 @@ impl Rom {
         self.code.version(self.page(gpa))
     }
 
-    /// Copies out a page to decode code from; the version that it has. Nobody writes here
-    /// unseen: there is nobody to wait for.
-    pub fn read_code_page(&self, gpa: u64, bytes: &mut [u8; PAGE as usize]) -> Option<u32> {
+    /// Copies out some of a page to decode code from, in words; the version that it has.
+    /// Nobody writes here unseen: there is nobody to wait for.
+    pub fn read_code(&self, gpa: u64, bytes: &mut [u8]) -> Option<u32> {
         let (version, _) = self.code.track(self.page(gpa));
         let words = bytes.as_chunks_mut::<8>().0;
         for (at, word) in words.iter_mut().enumerate() {
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(rom.read_direct(BASE, &mut [0]), None);
         assert_eq!(rom.content(BASE, Size::B1), Some(7));
         let mut page = [0; 4096];
-        assert_eq!(rom.read_code_page(BASE, &mut page), Some(0));
+        assert_eq!(rom.read_code(BASE, &mut page), Some(0));
         assert_eq!(page[..2], [7, 0xff]);
     }
 
@@ -248,7 +248,7 @@ mod tests {
     fn a_write_outdates_what_was_decoded() {
         let (ram, rom) = rom();
         let mut page = [0; 4096];
-        let version = rom.read_code_page(BASE, &mut page);
+        let version = rom.read_code(BASE, &mut page);
         assert_eq!(version, Some(rom.version(BASE)));
         let changes = ram.code().changes();
         rom.write(BASE + 0x1000, &[1]).expect("inside");

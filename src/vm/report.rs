@@ -118,8 +118,8 @@ fn forms(text: &mut String, form: &Form) {
     }
     let _ = writeln!(
         text,
-        "  interpreted: {} code pages decoded, {} compared",
-        code.pages, code.revalidations
+        "  interpreted: {} lines of code decoded, {} compared",
+        code.lines, code.revalidations
     );
 }
 

@@ -11,6 +11,7 @@
 use crate::arena::Maps;
 use crate::host;
 use crate::linker::Unit;
+use crate::pieces::{Extent, Pieces};
 use crate::region::Region;
 use isoform_core::{Attention, Guest, PageId, Requests};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -35,7 +36,8 @@ pub(crate) struct Job<G: Guest> {
     pub(crate) page: PageId,
     /// See [`Page::settled`].
     pub(crate) settled: bool,
-    pub(crate) bytes: Box<[u8; PAGE]>,
+    /// What the page holds, of the region at least.
+    pub(crate) bytes: Pieces,
     pub(crate) region: Region,
     /// Only code that is kept from another run is wanted.
     pub(crate) only_kept: bool,
@@ -61,7 +63,8 @@ struct Page<G: Guest> {
     /// they were read. Otherwise units may be older than the version says, and are not
     /// used before the page was read again.
     settled: bool,
-    bytes: Box<[u8; PAGE]>,
+    /// All that units were made from, and more.
+    bytes: Pieces,
     units: Vec<Known<G>>,
 }
 
@@ -93,13 +96,21 @@ struct Known<G: Guest> {
     /// Cranelift made it.
     is_region: bool,
     /// The part of the page that it was made from.
-    extent: (usize, usize),
+    extent: Extent,
     /// See [`Region::shares`].
     shares: bool,
     unit: Unit,
 }
 
 impl<G: Guest> Page<G> {
+    /// Keeps what a job's region is made from, if it is certain to be of the content that the
+    /// units were made from.
+    fn take_in(&mut self, job: &Job<G>) {
+        if (self.version, self.settled) == (job.page.version, job.settled) {
+            self.bytes.add(&job.bytes);
+        }
+    }
+
     /// Leads all jumps to where a unit is entered to some code; gives how many there are.
     fn lead(&self, (gpa, mode): Key<G>, arena: &Maps, code: usize) -> u64 {
         let to = gpa % PAGE as u64;
@@ -312,10 +323,16 @@ impl<G: Guest> CodeCache<G> {
 
     /// Notes that a region is on its way; false where it already was, is there, or never
     /// will be.
-    pub(crate) fn await_region(&self, key: Key<G>) -> bool {
+    pub(crate) fn await_region(&self, job: &Job<G>) -> bool {
         let units = &mut *self.lock();
-        let may_come = units.prospect(key) == Prospect::Open;
-        may_come && units.awaited.insert(key)
+        if units.prospect(job.key) != Prospect::Open {
+            return false;
+        }
+        // Whatever becomes of the page meanwhile, it is then known whether this changed.
+        if let Some(page) = units.pages.get_mut(&job.page.gpa) {
+            page.take_in(job);
+        }
+        units.awaited.insert(job.key)
     }
 
     /// What is to be expected of a region.
@@ -336,7 +353,7 @@ impl<G: Guest> CodeCache<G> {
         units.refused.insert(key);
     }
 
-    /// Pages with units: a copy of each is kept.
+    /// Pages with units: copies of them are kept.
     pub(crate) fn pages(&self) -> usize {
         self.lock().pages.len()
     }
@@ -352,12 +369,13 @@ impl<G: Guest> CodeCache<G> {
         let Some(known) = units.pages.get_mut(&page.gpa) else {
             return;
         };
-        let old = std::mem::replace(&mut *known.bytes, *bytes);
         (known.version, known.settled) = (page.version, settled);
-        let changed = |unit: &mut Known<G>| {
-            let (start, end) = unit.extent;
-            old.get(start..end) != bytes.get(start..end)
-        };
+        if known.bytes.are_all_of(bytes) {
+            return;
+        }
+        let old = known.bytes.clone();
+        known.bytes.renew(bytes);
+        let changed = |unit: &mut Known<G>| !old.are_of(bytes, unit.extent);
         units.forget(page.gpa, &self.arena, self.dispatcher, changed);
     }
 
@@ -394,10 +412,11 @@ impl<G: Guest> CodeCache<G> {
         let page = units.pages.entry(job.page.gpa).or_insert_with(|| Page {
             version: job.page.version,
             settled: job.settled,
-            bytes: job.bytes.clone(),
+            bytes: Pieces::default(),
             units: Vec::new(),
         });
-        if page.bytes.get(extent.0..extent.1) != job.bytes.get(extent.0..extent.1) {
+        page.take_in(&job);
+        if !page.bytes.hold(extent) || !page.bytes.agree(&job.bytes, extent) {
             // Whoever waited for it may ask again.
             self.announce(job.key.0);
             return false;
@@ -466,7 +485,7 @@ pub(crate) mod tests {
             key: (GPA | at, mode()),
             page: page(version),
             settled: true,
-            bytes: Box::new([fill; PAGE]),
+            bytes: Pieces::of(&[fill; PAGE], (0, PAGE)),
             region: Region {
                 entry: at,
                 blocks: BTreeMap::from([(at, vec![placed])]),
@@ -494,7 +513,8 @@ pub(crate) mod tests {
         let cache = cache();
         let key = job(8, 1, 0).key;
         assert_eq!(cache.find(key, page(1)), Found::Nothing);
-        assert!(cache.await_region(key) && !cache.await_region(key));
+        let awaited = job(8, 1, 0);
+        assert!(cache.await_region(&awaited) && !cache.await_region(&awaited));
         assert_eq!(cache.find(key, page(1)), Found::Awaited);
         cache.publish(job(8, 1, 0), unit(77), Tier::Region);
         assert_eq!(cache.find(key, page(1)), Found::Unit(77));
@@ -586,7 +606,7 @@ pub(crate) mod tests {
         assert_eq!(target(), dispatcher, "it is gone");
         cache.publish(
             Job {
-                bytes: Box::new(bytes),
+                bytes: Pieces::of(&bytes, (0, PAGE)),
                 ..job(64, 2, 0)
             },
             unit(at + 32),

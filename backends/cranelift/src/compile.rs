@@ -70,8 +70,8 @@ impl<G: Translate> Compiler<G> {
         )
     }
 
-    /// Forgets what a panic left half done.
-    pub(crate) fn recover(&mut self) {
+    /// Forgets its buffers, and what a panic left half done in them.
+    pub(crate) fn shrink(&mut self) {
         (self.context, self.builder) = (Context::new(), FunctionBuilderContext::new());
     }
 

@@ -14,7 +14,8 @@
 //! * `float`: floating point inline.
 //! * `abi`, `call`: how generated code calls and is called.
 //! * `target`, `compile`, `object`, `arena`, `link`, `linker`, `code`: from CLIF to published code; `host`:
-//!   what of it depends on the host. `store`: code kept between runs.
+//!   what of it depends on the host; `pieces`: what of guest memory it was made from. `store`:
+//!   code kept between runs. `heap`: memory given back.
 //! * [`explain`]: what becomes of a piece of code, for people to read.
 //!
 //! Generated code does the common case of each instruction: what faults, reaches a
@@ -23,7 +24,8 @@
 //!
 //! It knows no guest by name. `unsafe` lies where code is written (`arena`), made known to
 //! the host (`host`), entered (`enter`) and calls back (`call`); all of it rests on the
-//! code being what the two compilers make of the semantics of a guest.
+//! code being what the two compilers make of the semantics of a guest. A word to the
+//! allocator (`heap`) needs it, too.
 
 mod abi;
 mod access;
@@ -37,12 +39,14 @@ mod emit;
 mod exits;
 mod explain;
 mod float;
+mod heap;
 mod host;
 mod jumps;
 mod link;
 mod linker;
 mod object;
 mod ops;
+mod pieces;
 mod queue;
 mod region;
 mod run;

@@ -4,6 +4,7 @@
 use crate::code::{Job, Key};
 use isoform_core::Guest;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Regions that may wait; more are asked for again when they are still warm.
 const WAITING: usize = 512;
@@ -17,6 +18,16 @@ struct Waiting<G: Guest> {
 struct Jobs<G: Guest> {
     waiting: Vec<Waiting<G>>,
     closed: bool,
+}
+
+/// What the compiler is to do next.
+pub(crate) enum Next<G: Guest> {
+    /// A job.
+    Job(Job<G>),
+    /// Nothing, for as long as it had patience.
+    Nothing,
+    /// There will be no more jobs, whether some are left or not.
+    Closed,
 }
 
 /// The queue.
@@ -59,20 +70,23 @@ impl<G: Guest> Queue<G> {
         }
     }
 
-    /// Takes the hottest job, of equally hot ones the latest; waits for one. `None` once
-    /// there will be no more, whether some are left or not.
-    pub(crate) fn pop(&self) -> Option<Job<G>> {
+    /// Takes the hottest job, of equally hot ones the latest; waits for one so long.
+    pub(crate) fn pop(&self, patience: Duration) -> Next<G> {
         let mut jobs = self.lock();
         loop {
             if jobs.closed {
-                return None;
+                return Next::Closed;
             }
             let hottest = (0..).zip(&jobs.waiting).max_by_key(|(_, w)| w.heat);
             if let Some(at) = hottest.map(|(at, _)| at) {
-                return Some(jobs.waiting.remove(at).job);
+                return Next::Job(jobs.waiting.remove(at).job);
             }
-            let more = self.more.wait(jobs);
-            jobs = more.unwrap_or_else(PoisonError::into_inner);
+            let more = self.more.wait_timeout(jobs, patience);
+            let (now, waited) = more.unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() && now.waiting.is_empty() && !now.closed {
+                return Next::Nothing;
+            }
+            jobs = now;
         }
     }
 
@@ -89,19 +103,37 @@ mod tests {
     use crate::code::tests::job;
 
     #[test]
+    fn whoever_has_patience_for_so_long_is_told_of_nothing() {
+        let queue = Queue::<isoform_riscv::Hart>::new();
+        let patience = Duration::from_millis(1);
+        assert!(matches!(queue.pop(patience), Next::Nothing));
+        assert!(queue.push(job(0, 1, 0)));
+        assert!(matches!(queue.pop(patience), Next::Job(_)));
+        queue.close();
+        assert!(matches!(queue.pop(patience), Next::Closed));
+    }
+
+    /// Takes a job that is there.
+    fn pop(queue: &Queue<isoform_riscv::Hart>) -> Job<isoform_riscv::Hart> {
+        match queue.pop(Duration::MAX) {
+            Next::Job(job) => job,
+            Next::Nothing | Next::Closed => panic!("one waits"),
+        }
+    }
+
+    #[test]
     fn the_hottest_comes_first_then_the_latest() {
         let queue = Queue::new();
         for at in [0, 8, 16] {
             assert!(queue.push(job(at, 1, 0)));
         }
         queue.hurry(job(0, 1, 0).key);
-        let order: Vec<_> = (0..3)
-            .map(|_| queue.pop().expect("one waits").key.0)
-            .collect();
+        let order: Vec<_> = (0..3).map(|_| pop(&queue).key.0).collect();
         assert_eq!(order, [0, 16, 8].map(|at| job(at, 1, 0).key.0));
         assert!(queue.push(job(0, 1, 0)));
         queue.close();
-        assert!(queue.pop().is_none(), "what waits is not wanted any more");
+        let next = queue.pop(Duration::MAX);
+        assert!(matches!(next, Next::Closed), "what waits is not wanted");
         assert!(!queue.push(job(0, 1, 0)));
     }
 
@@ -110,7 +142,7 @@ mod tests {
         let queue = Queue::new();
         assert!((0..WAITING as u64).all(|n| queue.push(job(n * 2 % 4096, 1, 0))));
         assert!(!queue.push(job(0, 1, 0)));
-        queue.pop().expect("one waits");
+        pop(&queue);
         assert!(queue.push(job(0, 1, 0)));
     }
 }

@@ -6,6 +6,7 @@ use crate::call;
 use crate::code::{Found, Job, Key, PAGE, Prospect};
 use crate::exits::{Exits, Left};
 use crate::jumps::{Entry, Jumps};
+use crate::pieces::Pieces;
 use crate::region::{self, Region};
 use crate::translator::{Block, Shared, Translator};
 use crate::warmth::Places;
@@ -314,9 +315,9 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
     /// nobody can write to it unseen before it is read, and its version, being tracked
     /// all the while, stays the same.
     fn read_page(&mut self, guest: &mut G, page: PageId) -> (PageId, bool) {
-        let tracked = guest.read_code_page(page, &mut self.bytes);
+        let tracked = guest.read_code(page, 0, &mut *self.bytes);
         let settled = guest.code_settled(page);
-        let version = guest.read_code_page(page, &mut self.bytes);
+        let version = guest.read_code(page, 0, &mut *self.bytes);
         (PageId { version, ..page }, settled && version == tracked)
     }
 
@@ -339,7 +340,7 @@ impl<G: Translate, C: Cold<G>> Jit<G, C> {
             key,
             page,
             settled,
-            bytes: self.bytes.clone(),
+            bytes: Pieces::of(&self.bytes, region.extent()),
             region,
             only_kept: false,
         })

@@ -3,9 +3,10 @@
 use crate::baseline;
 use crate::code::{CodeCache, Job, Key, Tier};
 use crate::compile::Compiler;
+use crate::heap;
 use crate::linker::{Linker, Refused, Unit};
 use crate::object::Object;
-use crate::queue::Queue;
+use crate::queue::{Next, Queue};
 use crate::store::{self, Store};
 use isoform_core::{Attention, Guest, Translate};
 use rustix::time::{ClockId, clock_gettime};
@@ -16,6 +17,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// How long the compiler waits for work before it gives back the memory that it works in,
+/// and that of others.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bytes of the code cache for each page of which a copy may be kept: with them, a
 /// guest cannot have us take more than a quarter beyond the cache's size.
@@ -288,7 +293,7 @@ impl<G: Translate> Translator<G> {
     /// Asks for a unit; it is known once it is there.
     pub(crate) fn ask(&self, job: Job<G>) {
         let key = job.key;
-        if !self.shared.code.await_region(key) {
+        if !self.shared.code.await_region(&job) {
             return;
         }
         if !self.shared.queue.push(job) {
@@ -342,12 +347,24 @@ impl<'a, G: Translate> Worker<'a, G> {
 
     /// Translates what is asked for, until nobody can ask any more.
     fn work(mut self) {
-        while let Some(job) = self.shared.queue.pop() {
+        let mut patience = Duration::MAX;
+        loop {
+            let job = match self.shared.queue.pop(patience) {
+                Next::Job(job) => job,
+                Next::Nothing => {
+                    self.compiler.shrink();
+                    heap::give_back();
+                    patience = Duration::MAX;
+                    continue;
+                }
+                Next::Closed => break,
+            };
             let start = worked();
             self.translate_or_refuse(job);
             let taken = worked().saturating_sub(start).as_nanos() as u64;
             let counters = &self.shared.counters;
             counters.nanoseconds.fetch_add(taken, Ordering::Relaxed);
+            patience = PATIENCE;
         }
         if let Some(mut store) = self.store {
             store.save();
@@ -367,7 +384,7 @@ impl<'a, G: Translate> Worker<'a, G> {
                 "the compiler failed at {:#x}: it makes no region of that",
                 key.0
             );
-            self.compiler.recover();
+            self.compiler.shrink();
             self.shared.code.refuse(key);
         }
     }

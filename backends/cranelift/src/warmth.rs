@@ -10,13 +10,16 @@ const COOLING: Duration = Duration::from_millis(250);
 /// Entries of the table.
 const PLACES: usize = 1 << 15;
 
-/// A place where code begins.
+/// A place where code begins: 16 bytes, in the interpreter's way as they are.
 struct Place<G: Guest> {
-    key: Option<Key<G>>,
-    /// Instructions interpreted from here on.
-    warmth: u32,
-    /// [`crate::code::CodeCache::published`] when there was no unit.
-    asked: u32,
+    /// What the place in the table does not say of the address, of 48 bits of it; and the
+    /// mode, where anything begins here.
+    above: u32,
+    mode: Option<G::Mode>,
+    /// Instructions interpreted from here on, or more.
+    warmth: u16,
+    /// Low bits of [`crate::code::CodeCache::published`] when there was no unit.
+    asked: u16,
     /// One is on its way, or will never come.
     awaited: bool,
     /// Whether code kept from another run was asked for.
@@ -35,7 +38,8 @@ pub(crate) struct Places<G: Guest> {
 impl<G: Guest> Places<G> {
     pub(crate) fn new() -> Self {
         let cold = || Place {
-            key: None,
+            above: 0,
+            mode: None,
             warmth: 0,
             asked: 0,
             awaited: false,
@@ -52,7 +56,7 @@ impl<G: Guest> Places<G> {
     /// there were.
     pub(crate) fn cool(&mut self) -> u32 {
         let periods = self.cooled.elapsed().as_millis() / COOLING.as_millis();
-        let halvings = periods.min(31) as u32;
+        let halvings = periods.min(u128::from(u16::BITS) - 1) as u32;
         if halvings > 0 {
             self.cooled = Instant::now();
             self.places.iter_mut().for_each(|p| p.warmth >>= halvings);
@@ -64,27 +68,33 @@ impl<G: Guest> Places<G> {
         &mut self.places[(key.0 / 2) as usize % PLACES]
     }
 
+    /// What tells a place from others that share it.
+    fn tag((gpa, mode): Key<G>) -> (u32, Option<G::Mode>) {
+        ((gpa / 2 / PLACES as u64) as u32, Some(mode))
+    }
+
     /// Whether there was no unit when so many had been published, and if so whether one
     /// was awaited.
     pub(crate) fn is_known(&mut self, key: Key<G>, published: u64) -> Option<bool> {
         let place = self.place(key);
-        let known = place.key == Some(key) && place.asked == published as u32;
+        let known = (place.above, place.mode) == Self::tag(key) && place.asked == published as u16;
         known.then_some(place.awaited)
     }
 
     /// There is no unit while so many are published.
     pub(crate) fn note(&mut self, key: Key<G>, published: u64, awaited: bool) {
         let place = self.place(key);
-        if place.key != Some(key) {
-            (place.key, place.warmth, place.tried) = (Some(key), 0, false);
+        let (above, mode) = Self::tag(key);
+        if (place.above, place.mode) != (above, mode) {
+            (place.above, place.mode, place.warmth, place.tried) = (above, mode, 0, false);
         }
-        (place.asked, place.awaited, place.plain) = (published as u32, awaited, false);
+        (place.asked, place.awaited, place.plain) = (published as u16, awaited, false);
     }
 
     /// Whether it is time for the baseline compiler.
     pub(crate) fn is_tepid(&mut self, key: Key<G>, tepid: u32) -> bool {
         let place = self.place(key);
-        place.warmth >= tepid && !place.plain
+        u32::from(place.warmth) >= tepid && !place.plain
     }
 
     /// The baseline compiler makes nothing of it.
@@ -95,7 +105,7 @@ impl<G: Guest> Places<G> {
     /// Whether code kept from another run is to be asked for, which is done once.
     pub(crate) fn tries_kept(&mut self, key: Key<G>) -> bool {
         let place = self.place(key);
-        place.key == Some(key) && !std::mem::replace(&mut place.tried, true)
+        (place.above, place.mode) == Self::tag(key) && !std::mem::replace(&mut place.tried, true)
     }
 
     /// Whether it is time to ask for a unit, and if so whether only for one that is kept:
@@ -104,7 +114,7 @@ impl<G: Guest> Places<G> {
     pub(crate) fn is_warm(&mut self, key: Key<G>, early: u32, warm: u32) -> Option<bool> {
         let place = self.place(key);
         let only_kept = !place.tried && early < warm;
-        let is_warm = place.warmth >= if only_kept { early } else { warm };
+        let is_warm = u32::from(place.warmth) >= if only_kept { early } else { warm };
         if is_warm {
             (place.warmth, place.tried) = (0, true);
             // Whoever comes next is to look.
@@ -117,7 +127,7 @@ impl<G: Guest> Places<G> {
     /// then is cold again.
     pub(crate) fn is_hot(&mut self, key: Key<G>, warm: u32) -> bool {
         let place = self.place(key);
-        let is_hot = place.warmth >= warm.max(1);
+        let is_hot = u32::from(place.warmth) >= warm.max(1);
         if is_hot {
             place.warmth = 0;
         }
@@ -127,6 +137,7 @@ impl<G: Guest> Places<G> {
     /// So many instructions were interpreted from here.
     pub(crate) fn warm_up(&mut self, key: Key<G>, instructions: u64) {
         let place = self.place(key);
-        place.warmth = place.warmth.saturating_add(instructions as u32);
+        let more = u16::try_from(instructions).unwrap_or(u16::MAX);
+        place.warmth = place.warmth.saturating_add(more);
     }
 }

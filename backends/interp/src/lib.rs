@@ -5,18 +5,18 @@
 //! instructions. It is the reference that other forms are compared with, and the
 //! form that cold code runs in.
 //!
-//! * [`Interp`]: one per vCPU: the run loop and its cache of decoded pages.
+//! * [`Interp`]: one per vCPU: the run loop and its cache of decoded code.
 //! * `Machine` (in `ops`): the vocabulary itself.
-//! * `Cache`: decoded pages by guest-physical address.
+//! * `Cache`: decoded lines by guest-physical address.
 //!
 //! It knows no guest by name, and contains no `unsafe`.
 
 mod cache;
 mod ops;
 
-use cache::Cache;
-use isoform_core::{Cold, Exit, Guest, Insn};
-use ops::{Machine, Stop};
+use cache::{Cache, LINE, PAGE};
+use isoform_core::{Cold, Exit, Guest, Insn, PageId};
+use ops::{Machine, SHORTEST, Stop};
 
 /// Instructions between two looks at the attention word: some microseconds.
 const UNIT: u64 = 512;
@@ -24,15 +24,14 @@ const UNIT: u64 = 512;
 /// The interpreter of one vCPU.
 pub struct Interp {
     cache: Cache,
-    bytes: Box<[u8; 4096]>,
 }
 
 /// What the interpreter did, for the exit ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Code pages decoded for the first time.
-    pub pages: u64,
-    /// Code pages compared with memory because they may have been written.
+    /// Lines of code decoded anew.
+    pub lines: u64,
+    /// Lines of code compared with memory because they may have been written.
     pub revalidations: u64,
 }
 
@@ -43,12 +42,11 @@ impl<G: Guest> Cold<G> for Interp {
 }
 
 impl Interp {
-    /// An interpreter that keeps at most `code_cache` bytes of decoded code (at least
-    /// 1 MiB; a page takes 20 KiB once it is full).
+    /// An interpreter that keeps at most `code_cache` bytes of decoded code, and at least half
+    /// of that; a line of 512 bytes takes five times as much once it is full.
     pub fn new(code_cache: usize) -> Self {
         Self {
             cache: Cache::new(code_cache),
-            bytes: Box::new([0; 4096]),
         }
     }
 
@@ -85,14 +83,33 @@ impl Interp {
     fn unit<G: Guest, const ROUNDS: bool>(&mut self, guest: &mut G, limit: u64) -> u64 {
         let id = match guest.fetch_page() {
             Ok(id) => id,
-            Err(trap) => {
-                guest.advance(1);
-                guest.deliver(trap);
-                return 1;
-            }
+            Err(trap) => return trapped(guest, trap),
         };
-        let index = self.cache.find(guest, id, &mut self.bytes);
-        let slot = ((guest.pc() & 0xfff) / G::ALIGN) as usize;
+        let page = guest.pc() / PAGE as u64;
+        let mut left = limit;
+        loop {
+            let (done, goes_on) = self.line::<_, ROUNDS>(guest, id, left);
+            left -= done;
+            let within = guest.pc() / PAGE as u64 == page;
+            // Whoever leaves a line may have come round.
+            let round = ROUNDS && limit - left >= SHORTEST;
+            if !goes_on || left == 0 || !within || round {
+                return limit - left;
+            }
+        }
+    }
+
+    /// Runs instructions of one line, in the page that the program counter lies in; gives
+    /// how many were attempted, and whether the unit goes on in another line or page.
+    fn line<G: Guest, const ROUNDS: bool>(
+        &mut self,
+        guest: &mut G,
+        id: PageId,
+        limit: u64,
+    ) -> (u64, bool) {
+        let offset = guest.pc() % PAGE as u64;
+        let index = self.cache.find(guest, id, offset);
+        let slot = (offset as usize % LINE) / G::ALIGN as usize;
         if self.cache.is_decoded(index, slot) || self.cache.decode(guest, index, slot) {
             return self.execute::<_, ROUNDS>(guest, index, limit);
         }
@@ -100,43 +117,46 @@ impl Interp {
         match guest.fetch_straddling() {
             Ok(insn) => {
                 self.cache.put(index, slot, insn);
-                let done = self.execute::<_, ROUNDS>(guest, index, 1);
+                let (done, _) = self.execute::<_, ROUNDS>(guest, index, 1);
                 self.cache.put(index, slot, Insn::default());
-                done
+                (done, false)
             }
-            Err(trap) => {
-                guest.advance(1);
-                guest.deliver(trap);
-                1
-            }
+            Err(trap) => (trapped(guest, trap), false),
         }
     }
 
-    /// The hot loop, in the page that the program counter lies in.
+    /// The hot loop, in the line that the program counter lies in.
     fn execute<G: Guest, const ROUNDS: bool>(
         &mut self,
         guest: &mut G,
         index: usize,
         limit: u64,
-    ) -> u64 {
+    ) -> (u64, bool) {
         let Some(code) = self.cache.code(index) else {
-            return 0;
+            return (0, false);
         };
         let mut m = Machine::<_, ROUNDS>::new(guest, limit);
-        // Leaving the page and reaching its end are one check.
+        // Leaving the line and reaching its end are one check.
         while let Some(insn) = code.get(m.slot()) {
             match m.step(insn) {
                 Ok(true) => {}
-                Ok(false) => break,
+                Ok(false) => return (m.finish(), false),
                 Err(Stop) => {
                     // What is not decoded yet traps as what is no instruction does.
                     if insn.op != 0 {
                         m.trapped();
                     }
-                    break;
+                    return (m.finish(), false);
                 }
             }
         }
-        m.finish()
+        (m.finish(), true)
     }
+}
+
+/// The instruction could not be fetched, and was attempted.
+fn trapped<G: Guest>(guest: &mut G, trap: G::Trap) -> u64 {
+    guest.advance(1);
+    guest.deliver(trap);
+    1
 }

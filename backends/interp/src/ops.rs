@@ -1,11 +1,12 @@
 //! The vocabulary of semantics, on integers.
 
+use crate::cache::LINE;
 use isoform_core::{AmoOp, Cond, Guest, Helper, Insn, MemTy, Ops, Order, Reg, Size, Width};
 use isoform_core::{FReg, ops::Effects};
 
 /// Instructions after which a unit may end where a loop may have come round: looking
 /// for another form of the code costs as much as some instructions.
-const SHORTEST: u64 = 16;
+pub(crate) const SHORTEST: u64 = 16;
 
 /// An instruction ended early; the trap lies in [`Machine::trap`].
 pub(crate) struct Stop;
@@ -20,9 +21,9 @@ pub(crate) struct Machine<'a, G: Guest, const ROUNDS: bool> {
     guest: &'a mut G,
     /// A copy for the unit: whatever changes the mode ends it.
     mode: G::Mode,
-    /// Address of the page.
-    page: u64,
-    /// Where the current instruction is in the page, in units of `G::ALIGN`.
+    /// Address of the line.
+    line: u64,
+    /// Where the current instruction is in the line, in units of `G::ALIGN`.
     slot: u64,
     /// Where the one that follows is.
     next: u64,
@@ -39,11 +40,12 @@ impl<'a, G: Guest, const ROUNDS: bool> Machine<'a, G, ROUNDS> {
     /// At the guest's program counter, for at most `limit` instructions (1 or more).
     #[inline(always)]
     pub(crate) fn new(guest: &'a mut G, limit: u64) -> Self {
-        let (page, slot) = (guest.pc() & !0xfff, (guest.pc() & 0xfff) / G::ALIGN);
+        let offset = guest.pc() % LINE as u64;
+        let (line, slot) = (guest.pc() - offset, offset / G::ALIGN);
         Self {
             mode: guest.mode(),
             guest,
-            page,
+            line,
             slot,
             next: slot,
             left: limit,
@@ -53,8 +55,8 @@ impl<'a, G: Guest, const ROUNDS: bool> Machine<'a, G, ROUNDS> {
         }
     }
 
-    /// Where the current instruction is in the page, in units of `G::ALIGN`; outside
-    /// of the page once it has been left.
+    /// Where the current instruction is in the line, in units of `G::ALIGN`; outside
+    /// of the line once it has been left.
     #[inline(always)]
     pub(crate) fn slot(&self) -> usize {
         self.slot as usize
@@ -76,15 +78,15 @@ impl<'a, G: Guest, const ROUNDS: bool> Machine<'a, G, ROUNDS> {
             self.left -= 1;
             let at = self.at();
             deliver(self.guest, at, trap);
-            self.slot = self.guest.pc().wrapping_sub(self.page) / G::ALIGN;
+            self.slot = self.guest.pc().wrapping_sub(self.line) / G::ALIGN;
         }
     }
 
-    /// The address of a slot. Slots before the page are wrapped around, and this
+    /// The address of a slot. Slots before the line are wrapped around, and this
     /// unwraps them.
     #[inline(always)]
     fn address(&self, slot: u64) -> u64 {
-        self.page.wrapping_add(slot.wrapping_mul(G::ALIGN))
+        self.line.wrapping_add(slot.wrapping_mul(G::ALIGN))
     }
 
     /// The unit ends after the current instruction.
@@ -429,7 +431,7 @@ impl<G: Guest, const ROUNDS: bool> Ops for Machine<'_, G, ROUNDS> {
     }
     #[inline(always)]
     fn jump_to(&mut self, target: u64) {
-        self.next = target.wrapping_sub(self.page) / G::ALIGN;
+        self.next = target.wrapping_sub(self.line) / G::ALIGN;
         if ROUNDS {
             self.round();
         }

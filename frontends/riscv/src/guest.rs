@@ -81,11 +81,11 @@ impl Guest for Hart {
             .ok_or(Trap::new(Cause::InstructionAccess, pc))
     }
 
-    fn read_code_page(&mut self, page: PageId, bytes: &mut [u8; 4096]) -> u32 {
+    fn read_code(&mut self, page: PageId, offset: u64, bytes: &mut [u8]) -> u32 {
         let Some(index) = self.ram.page_index(page.gpa) else {
             let rom = self.bus.rom(page.gpa);
             return rom
-                .and_then(|rom| rom.read_code_page(page.gpa, bytes))
+                .and_then(|rom| rom.read_code(page.gpa + offset, bytes))
                 .unwrap_or_else(|| {
                     // `fetch_page` gives pages of memory only; these bytes are illegal.
                     bytes.fill(0);
@@ -98,7 +98,7 @@ impl Guest for Hart {
         if !self.epoch.settled(self.id, epoch) {
             self.unsettled.insert(page.gpa, epoch);
         }
-        if self.ram.read(page.gpa, bytes).is_none() {
+        if self.ram.read(page.gpa + offset, bytes).is_none() {
             bytes.fill(0);
         }
         version
