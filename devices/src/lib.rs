@@ -24,6 +24,7 @@
 //! * [`fw_cfg`]: items that the machine hands to its firmware.
 //! * [`pci`]: the bus, and what functions on it share.
 //! * [`block`]: what block devices ask of whoever has the disk.
+//! * [`doorbell`]: how a driver's notifications come to a device's work.
 //! * [`virtio`]: transports, block device, console, network card, entropy.
 //!
 //! Invariant: a device imports no other device. `virtio` holds what virtio
@@ -32,6 +33,7 @@
 pub mod aclint;
 pub mod aplic;
 pub mod block;
+pub mod doorbell;
 pub mod finisher;
 pub mod fw_cfg;
 pub mod htif;

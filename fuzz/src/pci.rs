@@ -11,7 +11,7 @@ use isoform_devices::virtio::blk::{Blk, BlkConfig};
 use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
 use isoform_devices::virtio::pci::Interrupts;
 use isoform_devices::virtio::rng::Rng;
-use isoform_devices::virtio::{VirtioDevice, VirtioPci, VirtioSlot};
+use isoform_devices::virtio::{QueueSlot, VirtioDevice, VirtioPci};
 use isoform_memory::{Bus, Ram};
 
 use crate::input::Input;
@@ -46,7 +46,7 @@ struct Machine {
     bells: Bells,
     requests: Requests,
     devices: Vec<Arc<Mutex<dyn Device>>>,
-    slots: Vec<Arc<Mutex<dyn VirtioSlot>>>,
+    slots: Vec<Arc<Mutex<dyn QueueSlot>>>,
     disk: Arc<Mutex<VirtioPci<Blk>>>,
     console: Arc<Mutex<VirtioPci<Console>>>,
 }
@@ -58,7 +58,7 @@ struct Maker {
     intx: Arc<Intx>,
     bells: Bells,
     devices: Vec<Arc<Mutex<dyn Device>>>,
-    slots: Vec<Arc<Mutex<dyn VirtioSlot>>>,
+    slots: Vec<Arc<Mutex<dyn QueueSlot>>>,
 }
 
 impl Maker {

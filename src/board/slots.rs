@@ -13,7 +13,7 @@ use isoform_devices::virtio::p9::{P9, P9Port, P9Slot};
 use isoform_devices::virtio::pci;
 use isoform_devices::virtio::rng::{EntropyPort, Rng};
 use isoform_devices::virtio::{
-    Doorbell, EmptySlot, Interface, VirtioDevice, VirtioMmio, VirtioPci, VirtioSlot,
+    Doorbell, EmptySlot, Interface, QueueSlot, VirtioDevice, VirtioMmio, VirtioPci,
 };
 use isoform_memory::{BusError, Ram};
 use std::sync::{Arc, Mutex};
@@ -50,7 +50,7 @@ pub struct Virtio {
     /// The folders of the host, for answers.
     pub shares: Vec<Placed<dyn P9Slot>>,
     /// All of them, for doorbells.
-    pub slots: Vec<Placed<dyn VirtioSlot>>,
+    pub slots: Vec<Placed<dyn QueueSlot>>,
 }
 
 /// Puts devices into their places.

@@ -8,7 +8,7 @@
 //! * [`blk`], [`console`], [`net`], [`p9`], [`rng`]: the devices.
 //!
 //! A notification from the driver only rings the [`Doorbell`]. Whoever hears it locks
-//! the device later and calls [`VirtioSlot::process`]; so a vCPU never waits for
+//! the device later and calls [`QueueSlot::process`]; so a vCPU never waits for
 //! device work. Buffers lie in RAM and nowhere else: a device cannot reach registers,
 //! its own included, through DMA.
 //!
@@ -30,20 +30,8 @@ pub mod spec;
 pub(crate) mod testing;
 pub mod transport;
 
+pub use crate::doorbell::{Doorbell, QueueSlot};
 pub use device::{NeedsReset, Queues, VirtioDevice};
 pub use mmio::{EmptySlot, VirtioMmio};
 pub use pci::VirtioPci;
-pub use transport::{Interface, Transport, VirtioSlot};
-
-/// Where notifications from the driver go. Called with the device's lock held: it
-/// passes the message on, and must not call back.
-pub trait Doorbell: Send + Sync {
-    /// Queue `queue` may have work: call `process` for it soon.
-    fn ring(&self, queue: u16);
-}
-
-impl<F: Fn(u16) + Send + Sync> Doorbell for F {
-    fn ring(&self, queue: u16) {
-        self(queue);
-    }
-}
+pub use transport::{Interface, Transport};

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use virtio_bindings::bindings::virtio_blk as vb;
 use virtio_bindings::bindings::virtio_mmio as vm;
 
-use super::super::VirtioSlot;
+use super::super::QueueSlot;
 use super::super::testing::{Kind, Offer, Rig, hostile, rig, started};
 use super::*;
 use Kind::{Legacy, Modern, Pci};

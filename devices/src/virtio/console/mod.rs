@@ -17,7 +17,7 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, Queues, Transport, VirtioDevice, VirtioSlot};
+use super::{NeedsReset, QueueSlot, Queues, Transport, VirtioDevice};
 use crate::CharSink;
 use control::Message;
 use spec::{CONTROL_RX, CONTROL_TX, Features, rx_queue, tx_queue};
@@ -244,7 +244,7 @@ impl Port {
 }
 
 /// What the run loop needs of a console, whatever its transport.
-pub trait ConsoleSlot: VirtioSlot {
+pub trait ConsoleSlot: QueueSlot {
     /// Input for a port; how much of it was taken. The rest stays with the caller, who
     /// hears of room by [`CharSink::input_room`].
     fn receive(&mut self, port: u16, bytes: &[u8]) -> usize;

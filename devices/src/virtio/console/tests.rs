@@ -4,7 +4,7 @@ use isoform_core::{Device, Size};
 use proptest::prelude::*;
 use virtio_bindings::bindings::virtio_mmio as vm;
 
-use super::super::VirtioSlot;
+use super::super::QueueSlot;
 use super::super::testing::{Kind, Rig, hostile, rig, started};
 use super::spec::event;
 use super::*;

@@ -6,7 +6,7 @@ use virtio_bindings::bindings::{virtio_config as vc, virtio_mmio as vm, virtio_r
 
 use super::super::rng::Rng;
 use super::super::testing::{BASE, Kind, Rig, hostile, rig, started};
-use super::super::{EmptySlot, Interface, VirtioSlot, spec as common};
+use super::super::{EmptySlot, Interface, QueueSlot, spec as common};
 use super::spec;
 use Kind::{Legacy, Modern};
 

@@ -22,7 +22,7 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, Queues, Transport, VirtioDevice, VirtioSlot};
+use super::{NeedsReset, QueueSlot, Queues, Transport, VirtioDevice};
 use filter::Filter;
 use spec::{CONTROL, Features, LINK_UP, RX, TX, command};
 
@@ -262,7 +262,7 @@ impl Net {
 }
 
 /// What the run loop needs of a card, whatever its transport.
-pub trait NetSlot: VirtioSlot {
+pub trait NetSlot: QueueSlot {
     /// The port has frames, or room for them.
     fn look(&mut self);
 }

@@ -22,7 +22,7 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, Queues, Transport, VirtioDevice, VirtioSlot};
+use super::{NeedsReset, QueueSlot, Queues, Transport, VirtioDevice};
 use spec::{ERROR_BYTES, Features, HEADER_BYTES, RLERROR, TAG_MAX, errno};
 
 pub use saved::P9State;
@@ -190,7 +190,7 @@ fn fail(queues: &mut Queues<'_>, chain: &Chain, errno: u32) -> Result<(), NeedsR
 }
 
 /// What the run loop needs of a shared folder, whatever its transport.
-pub trait P9Slot: VirtioSlot {
+pub trait P9Slot: QueueSlot {
     /// The answer to request `id`: a message. One that is longer than there is room
     /// becomes an error.
     fn complete(&mut self, id: u64, answer: &[u8]);

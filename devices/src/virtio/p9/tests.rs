@@ -7,7 +7,7 @@ use isoform_core::{Device, Size};
 use proptest::prelude::*;
 use virtio_bindings::bindings::virtio_mmio as vm;
 
-use super::super::VirtioSlot;
+use super::super::QueueSlot;
 use super::super::testing::{Kind, Offer, Rig, hostile, rig, started};
 use super::*;
 use Kind::Modern;

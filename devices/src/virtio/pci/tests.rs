@@ -8,7 +8,7 @@ use virtio_bindings::bindings::virtio_mmio as vm;
 use super::super::console::{Console, ConsoleSlot, PortConfig};
 use super::super::rng::Rng;
 use super::super::testing::{Face, Kind, Rig, hostile, place, rig, started};
-use super::super::{VirtioDevice, VirtioSlot};
+use super::super::{QueueSlot, VirtioDevice};
 use super::spec;
 use crate::pci::Function;
 use crate::testing::TapeSink;

@@ -1,6 +1,6 @@
 //! The entropy device.
 
-use super::super::VirtioSlot;
+use super::super::QueueSlot;
 use super::super::testing::{Kind, rig, started};
 use super::{FILL_MAX, Rng};
 

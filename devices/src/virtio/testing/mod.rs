@@ -10,7 +10,7 @@ use isoform_memory::Ram;
 use proptest::prelude::*;
 use virtio_bindings::bindings::{virtio_config as vc, virtio_mmio as vm, virtio_ring as vr};
 
-use super::{Doorbell, VirtioDevice, VirtioSlot};
+use super::{Doorbell, QueueSlot, VirtioDevice};
 use crate::testing::{Wire, transfer};
 use face::Ends;
 

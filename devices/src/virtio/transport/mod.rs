@@ -14,7 +14,7 @@ use isoform_memory::Ram;
 
 use super::queue::{Setup, VirtQueue};
 use super::spec::{Features, Status};
-use super::{Doorbell, NeedsReset, Queues, VirtioDevice};
+use super::{Doorbell, NeedsReset, QueueSlot, Queues, VirtioDevice};
 
 pub use saved::CoreState;
 
@@ -34,13 +34,6 @@ pub enum Cause {
     Queue(u16),
     /// The configuration changed, or the device needs a reset.
     Config,
-}
-
-/// What the run loop needs of a device in a slot, whatever its kind.
-pub trait VirtioSlot: Device {
-    /// Works on `queue`, as the doorbell asked. A queue that does not exist, or has
-    /// nothing to do, is no error.
-    fn process(&mut self, queue: u16);
 }
 
 /// A device behind the registers of a transport.
@@ -75,7 +68,7 @@ pub trait Transport: Device {
     }
 }
 
-impl<T: Transport> VirtioSlot for T {
+impl<T: Transport> QueueSlot for T {
     fn process(&mut self, queue: u16) {
         self.with(|device, queues| device.process(queues, queue));
     }
