@@ -35,7 +35,7 @@ pub enum BlockOp {
     },
     /// Make durable what was completed before.
     Flush,
-    /// Give room back; what is read there then may be anything.
+    /// Give room back; what is read there then is zeros, or what was there before.
     Discard {
         /// First sector.
         sector: u64,

@@ -22,6 +22,7 @@
 //! * [`htif`]: host-target interface of bare-metal test programs.
 //! * [`pflash`]: parallel NOR flash that firmware runs from.
 //! * [`fw_cfg`]: items that the machine hands to its firmware.
+//! * [`nvme`]: NVM Express controller.
 //! * [`pci`]: the bus, and what functions on it share.
 //! * [`block`]: what block devices ask of whoever has the disk.
 //! * [`doorbell`]: how a driver's notifications come to a device's work.
@@ -38,6 +39,7 @@ pub mod finisher;
 pub mod fw_cfg;
 pub mod htif;
 pub mod imsic;
+pub mod nvme;
 pub mod pci;
 pub mod pflash;
 pub mod plic;

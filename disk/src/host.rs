@@ -247,8 +247,8 @@ impl HostFile {
         Ok(())
     }
 
-    /// Gives a range's room back, which may read as anything after; no error where the
-    /// host cannot.
+    /// Gives a range's room back, which reads as zeros after; no error where the host
+    /// cannot, and it reads as before.
     pub(crate) fn discard(&self, offset: u64, len: u64) {
         if len == 0 {
             return;

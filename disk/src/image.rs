@@ -360,8 +360,8 @@ impl Image {
         }
     }
 
-    /// Gives the room of whole sectors back, if the request allowed that. What they
-    /// read as then is not said.
+    /// Gives the room of whole sectors back, if the request allowed that. They read as
+    /// zeros then, or as before.
     ///
     /// # Errors
     /// As for [`write`](Self::write).

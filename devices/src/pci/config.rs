@@ -33,6 +33,8 @@ pub struct Identity {
 pub enum BarKind {
     /// Below 4 GiB.
     Memory32,
+    /// Anywhere. It takes the next BAR as well.
+    Memory64,
     /// Anywhere, and reads have no side effects. It takes the next BAR as well.
     Prefetchable64,
 }
@@ -116,6 +118,7 @@ impl ConfigSpace {
         let region = Region::new(bar, size);
         let (kind, width) = match kind {
             BarKind::Memory32 => (0, 4),
+            BarKind::Memory64 => (BAR_TYPE_64, 8),
             BarKind::Prefetchable64 => (BAR_TYPE_64 | BAR_PREFETCHABLE, 8),
         };
         let mask = !(region.size() - 1) & !u64::from(BAR_TYPE_MASK);

@@ -123,6 +123,8 @@ pub const MSIX_VECTOR_MASKED: u32 = 1;
 pub mod class {
     /// Mass storage, SCSI.
     pub const STORAGE_SCSI: u32 = 0x01_0000;
+    /// Mass storage, non-volatile memory.
+    pub const STORAGE_NVM: u32 = 0x01_0800;
     /// Network, Ethernet.
     pub const NETWORK_ETHERNET: u32 = 0x02_0000;
     /// Bridge, host.
