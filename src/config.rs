@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use isoform_images::cache::Cache;
 
-pub use drive::{Drive, DriveSpec};
+pub use drive::{Drive, DriveInterface, DriveSpec};
 pub use firmware::{FwCfgItem, FwCfgName, PflashSpec};
 pub use share::Share;
 pub use slot::SlotId;

@@ -91,6 +91,11 @@ fn nat() {
 }
 
 #[test]
+fn nvme() {
+    target("nvme");
+}
+
+#[test]
 fn pci() {
     target("pci");
 }

@@ -22,6 +22,8 @@ mod lasting;
 mod machine;
 #[path = "guests/network.rs"]
 mod network;
+#[path = "guests/nvme.rs"]
+mod nvme;
 #[path = "common/program.rs"]
 mod program;
 #[path = "guests/session.rs"]

@@ -14,6 +14,7 @@
 //! * [`share`]: messages of 9P for a folder of the host.
 //! * [`kept`]: files of translated code kept between runs.
 //! * [`nat`]: frames of a guest to the user-mode network.
+//! * [`nvme`]: registers, queues and commands of an NVMe controller.
 //! * [`pci`]: the PCI bus, and virtio over it.
 
 pub mod archive;
@@ -27,6 +28,7 @@ pub mod input;
 pub mod kept;
 pub mod loader;
 pub mod nat;
+pub mod nvme;
 pub mod packages;
 pub mod pci;
 mod rig;
@@ -48,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     ("kept", kept::run),
     ("disk", disk::run),
     ("nat", nat::run),
+    ("nvme", nvme::run),
     ("pci", pci::run),
     ("share", share::run),
 ];

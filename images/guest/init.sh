@@ -22,15 +22,18 @@ prepare() {
     ip link set lo up
 }
 
-# Drivers for the virtio devices that are there, and no others: loading is a
-# good part of the boot.
+# Drivers for the virtio devices and NVMe controllers that are there, and no others:
+# loading is a good part of the boot.
 coldplug() {
     modprobe -q virtio_mmio
-    for vendor in /sys/bus/pci/devices/*/vendor; do
-        [ -r "$vendor" ] && read -r id < "$vendor" && [ "$id" = 0x1af4 ] || continue
-        modprobe -q virtio_pci
-        break
+    virtio= nvme=
+    for device in /sys/bus/pci/devices/*; do
+        [ -r "$device/vendor" ] && read -r vendor < "$device/vendor" || continue
+        read -r class < "$device/class"
+        [ "$vendor" = 0x1af4 ] && virtio=virtio_pci
+        [ "$class" = 0x010802 ] && nvme=nvme
     done
+    [ -n "$virtio$nvme" ] && modprobe -q -a $virtio $nvme
     aliases=
     for device in /sys/bus/virtio/devices/*/modalias; do
         [ -r "$device" ] && read -r alias < "$device" && aliases="$aliases $alias"

@@ -43,6 +43,7 @@ const WANTED: &[&str] = &[
     "virtio_console",
     "virtio_rng",
     "virtio_blk",
+    "nvme",
     "virtio_net",
     "af_packet",
     "virtio_balloon",

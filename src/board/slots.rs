@@ -1,10 +1,11 @@
-//! Virtio devices on the board: what is where, and behind which transport.
+//! Devices in slots: what is where, and behind which transport.
 
 use super::interrupts::Interrupts;
 use super::virt::{Builder, MAP};
 use crate::config::SlotId;
 use isoform_core::Device;
 use isoform_devices::block::{BlockPort, BlockSlot};
+use isoform_devices::nvme::{self, Nvme, NvmeConfig};
 use isoform_devices::pci::{Function, HostBridge, Intx, Root};
 use isoform_devices::virtio::blk::{Blk, BlkConfig};
 use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
@@ -26,6 +27,8 @@ pub enum Slot {
     Console(Vec<PortConfig>),
     /// A network card.
     Net(NetConfig, Box<dyn NetPort>),
+    /// A disk behind an NVMe controller, which goes onto the PCI bus.
+    Nvme(NvmeConfig, Box<dyn BlockPort>),
     /// A folder of the host, by its tag.
     P9(String, Box<dyn P9Port>),
     /// Entropy.
@@ -38,7 +41,7 @@ type Held<T> = Arc<Mutex<T>>;
 /// One with its place.
 type Placed<S> = (SlotId, Held<S>);
 
-/// The virtio devices of a board, by kind.
+/// The devices in a board's slots, by kind: those of virtio, and NVMe controllers.
 #[derive(Default)]
 pub struct Virtio {
     /// The disks, for completions.
@@ -134,6 +137,25 @@ impl<'a> Filler<'a> {
         }
     }
 
+    /// Puts a controller onto the bus.
+    fn put_nvme(&mut self, slot: SlotId, config: NvmeConfig, port: Box<dyn BlockPort>) {
+        let SlotId::Pci(number) = slot else {
+            unreachable!("the configuration puts NVMe controllers onto the PCI bus");
+        };
+        let number = number as u8;
+        let connections = nvme::Connections {
+            pin: self.intx.pin_a(number),
+            messages: self.interrupts.messages.clone(),
+            doorbell: (self.doorbell)(slot),
+            port,
+        };
+        let function = Nvme::new(config, self.ram.clone(), connections);
+        let function = Arc::new(Mutex::new(function));
+        self.attach(number, function.clone());
+        self.virtio.slots.push((slot, function.clone()));
+        self.virtio.disks.push((slot, function));
+    }
+
     /// Puts everything into its place, and nothing into the slots that remain.
     pub(super) fn fill(mut self, slots: Vec<(SlotId, Slot)>) -> Result<(Root, Virtio), BusError> {
         let mut empty: Vec<SlotId> = SlotId::mmio().collect();
@@ -152,6 +174,7 @@ impl<'a> Filler<'a> {
                     let card = self.put(id, Net::new(config, port), |m| m as _, |p| p as _)?;
                     self.virtio.cards.push((id, card));
                 }
+                Slot::Nvme(config, port) => self.put_nvme(id, config, port),
                 Slot::P9(tag, port) => {
                     let share = self.put(id, P9::new(&tag, port), |m| m as _, |p| p as _)?;
                     self.virtio.shares.push((id, share));

@@ -39,11 +39,12 @@ pub(super) struct Args {
           value_parser = config::cpu, help_heading = MACHINE)]
     pub(super) cpu: CpuOptions,
     /// A disk: file=F[,snapshot=on][,readonly=on][,format=raw|qcow2]
-    /// [,bus=N|pcie.0[,addr=N]] and more; may be given several times
+    /// [,if=virtio|nvme][,bus=N|pcie.0[,addr=N]] and more; may be given several times
     ///
     /// The first takes virtio-mmio slot 0 (at 0x10001000), the second slot 1, and
     /// so on; bus=N chooses another of the 8, bus=pcie.0 a place on the PCI bus, which
-    /// addr=N names (1 to 31). snapshot=on keeps the guest's writes in a
+    /// addr=N names (1 to 31). if=nvme puts the disk behind an NVMe controller there.
+    /// snapshot=on keeps the guest's writes in a
     /// temporary file that vanishes with the machine. A comma in a name is written twice.
     ///
     /// What is not said to be raw or qcow2 is looked at. A qcow2 image that builds

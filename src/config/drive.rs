@@ -10,7 +10,7 @@ use super::words;
 
 /// What `--drive` knows.
 const KEYS: &str =
-    "file, snapshot, readonly, bus, addr, format, cache, backing, discard and serial";
+    "file, if, snapshot, readonly, bus, addr, format, cache, backing, discard and serial";
 
 /// What `bus=` and `addr=` ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,16 @@ pub enum BusChoice {
     Mmio(usize),
     /// A device number on the PCI bus, or the lowest that is free.
     Pci(Option<usize>),
+}
+
+/// Which device shows a drive to the guest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DriveInterface {
+    /// A virtio block device.
+    #[default]
+    Virtio,
+    /// An NVMe controller, which is on the PCI bus.
+    Nvme,
 }
 
 /// A drive as asked for.
@@ -30,6 +40,8 @@ pub struct DriveSpec {
     pub snapshot: bool,
     /// The guest sees a read-only disk.
     pub readonly: bool,
+    /// The device that shows it.
+    pub interface: DriveInterface,
     /// What was asked for with `bus=` and `addr=`.
     pub bus: Option<BusChoice>,
     /// The format, if it was given: then the file's contents are not second-guessed.
@@ -49,6 +61,8 @@ pub struct DriveSpec {
 pub struct Drive {
     /// The image, and how it is opened.
     pub request: Request,
+    /// The device that shows it.
+    pub interface: DriveInterface,
     /// Where it is.
     pub slot: SlotId,
     /// The serial number that the guest sees.
@@ -62,6 +76,7 @@ impl DriveSpec {
             file: file.to_owned(),
             snapshot: false,
             readonly: false,
+            interface: DriveInterface::default(),
             bus: None,
             format: None,
             cache: Cache::default(),
@@ -90,7 +105,8 @@ impl DriveSpec {
 /// Reads `file=F` and the keys of `KEYS`.
 ///
 /// # Errors
-/// An unknown key, a bad value, a key given twice, no `file`, `addr` without the PCI bus.
+/// An unknown key, a bad value, a key given twice, no `file`, `addr` without the PCI bus,
+/// NVMe without it.
 pub fn drive(text: &str) -> Result<DriveSpec, String> {
     let mut spec = DriveSpec::of(Path::new(""));
     let mut address = None;
@@ -105,6 +121,7 @@ pub fn drive(text: &str) -> Result<DriveSpec, String> {
             "file" => spec.file = PathBuf::from(words::value(&word)?),
             "snapshot" => spec.snapshot = switch()?,
             "readonly" => spec.readonly = switch()?,
+            "if" => spec.interface = interface(words::value(&word)?)?,
             "bus" => spec.bus = Some(bus(words::value(&word)?)?),
             "addr" => address = Some(pci_address(words::value(&word)?)?),
             "format" => spec.format = Some(format(words::value(&word)?)?),
@@ -118,7 +135,13 @@ pub fn drive(text: &str) -> Result<DriveSpec, String> {
     if spec.file.as_os_str().is_empty() {
         return Err("it names no file: --drive file=disk.img".to_owned());
     }
+    if spec.interface == DriveInterface::Nvme {
+        spec.bus = spec.bus.or(Some(BusChoice::Pci(None)));
+    }
     spec.bus = match (spec.bus, address) {
+        (Some(BusChoice::Mmio(_)), None) if spec.interface == DriveInterface::Nvme => {
+            return Err(format!("an NVMe drive is on the PCI bus: bus={PCI_BUS}"));
+        }
         (bus, None) => bus,
         (Some(BusChoice::Pci(_)), address) => Some(BusChoice::Pci(address)),
         (_, Some(_)) => return Err(format!("`addr` is a place on the PCI bus: bus={PCI_BUS}")),
@@ -130,6 +153,14 @@ fn format(text: &str) -> Result<Format, String> {
     Format::named(text).ok_or_else(|| {
         format!("`format` is raw or qcow2, not `{text}`; convert it with `qemu-img convert`")
     })
+}
+
+fn interface(text: &str) -> Result<DriveInterface, String> {
+    match text {
+        "virtio" => Ok(DriveInterface::Virtio),
+        "nvme" => Ok(DriveInterface::Nvme),
+        _ => Err(format!("`if` is virtio or nvme, not `{text}`")),
+    }
 }
 
 fn cache(text: &str) -> Result<Cache, String> {
@@ -245,8 +276,10 @@ pub fn place(specs: &[DriveSpec], extra: &[DriveSpec]) -> Result<Vec<Drive>, Str
         taken.insert(slot, spec);
     }
     check_sharing(taken.values().copied())?;
+    check_serials(taken.values().copied())?;
     let drive = |(slot, spec): (&SlotId, &&DriveSpec)| Drive {
         request: spec.request(),
+        interface: spec.interface,
         slot: *slot,
         serial: spec.serial.clone().unwrap_or_else(|| serial_of(*slot)),
     };
@@ -265,6 +298,25 @@ fn check_sharing<'a>(drives: impl Iterator<Item = &'a DriveSpec>) -> Result<(), 
                     a.file.display()
                 ));
             }
+        }
+    }
+    Ok(())
+}
+
+/// NVMe controllers are told apart by their serial numbers: of two that have the same, a
+/// guest refuses one.
+fn check_serials<'a>(drives: impl Iterator<Item = &'a DriveSpec>) -> Result<(), String> {
+    let mut seen: BTreeMap<&str, &DriveSpec> = BTreeMap::new();
+    for spec in drives.filter(|d| d.interface == DriveInterface::Nvme) {
+        let Some(serial) = spec.serial.as_deref() else {
+            continue;
+        };
+        if let Some(other) = seen.insert(serial, spec) {
+            return Err(format!(
+                "the NVMe drives {} and {} both have serial={serial}; give each its own",
+                other.file.display(),
+                spec.file.display()
+            ));
         }
     }
     Ok(())
@@ -292,12 +344,13 @@ mod tests {
     fn keys_are_read() {
         let spec = drive(
             "file=a,,b.img,snapshot=on,readonly=off,bus=virtio-mmio-bus.3,format=qcow2,\
-             cache=none,backing=on,discard=off,serial=S-1",
+             cache=none,backing=on,discard=off,serial=S-1,if=virtio",
         );
         let expected = DriveSpec {
             file: "a,b.img".into(),
             snapshot: true,
             readonly: false,
+            interface: DriveInterface::Virtio,
             bus: Some(BusChoice::Mmio(3)),
             format: Some(Format::Qcow2),
             cache: Cache::None,
@@ -328,6 +381,9 @@ mod tests {
             "file=a,bus=pcie.0,addr=32",
             "file=a,bus=pcie.0,addr=1.1",
             "file=a,bus=pcie.0,addr=x",
+            "file=a,if=ide",
+            "file=a,if=nvme,bus=1",
+            "file=a,if=nvme,bus=1,addr=1",
             "file=a,format=vmdk",
             "file=a,cache=writethrough",
             "file=a,discard=perhaps",
@@ -393,6 +449,22 @@ mod tests {
         let indices: std::collections::BTreeSet<usize> = indices.collect();
         assert_eq!(indices.len(), 39);
         assert!(indices.iter().all(|n| *n < SlotId::COUNT));
+    }
+
+    #[test]
+    fn nvme_drives_are_on_pci_and_have_serial_numbers_of_their_own() {
+        let specs = ["file=a,if=nvme", "file=b", "file=c,if=nvme,addr=9,serial=x"];
+        let placed = slots(&specs, &[]).expect("there is room");
+        let expected = [
+            (SlotId::Mmio(1), "b"),
+            (SlotId::Pci(1), "a"),
+            (SlotId::Pci(9), "c"),
+        ];
+        assert_eq!(placed, expected.map(|(slot, file)| (slot, file.to_owned())));
+        let twice = ["file=a,if=nvme,serial=x", "file=b,if=nvme,serial=x"];
+        let error = slots(&twice, &[]).expect_err("one serial number");
+        assert!(error.contains("serial=x"), "{error}");
+        assert!(slots(&[twice[0], "file=b,serial=x"], &[]).is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::insn::Agenda;
 use super::report;
 use super::shared::{Bells, Nudge, Shared};
 use crate::board::{Connections, FlashBank, Slot};
-use crate::config::{ClockChoice, Drive, FwCfgName, MachineConfig, SlotId};
+use crate::config::{ClockChoice, Drive, DriveInterface, FwCfgName, MachineConfig, SlotId};
 use crate::console::{Console, ConsoleEvent, Output, Policy};
 use crate::disk::{FlashFile, FlashWorker, Worker, perform};
 use isoform_core::Clock;
@@ -16,6 +16,7 @@ use isoform_devices::CharSink;
 use isoform_devices::block::{BlockPort, BlockRequest};
 use isoform_devices::finisher;
 use isoform_devices::fw_cfg::{Items, spec::key};
+use isoform_devices::nvme::NvmeConfig;
 use isoform_devices::pflash::FlashPort;
 use isoform_devices::virtio::blk::BlkConfig;
 use isoform_devices::virtio::{Doorbell, rng::EntropyPort};
@@ -126,14 +127,7 @@ pub(super) fn disks(
     for drive in &config.drives {
         let Drive { slot, .. } = *drive;
         let mut image = Image::open(&drive.request)?;
-        let blk = BlkConfig {
-            capacity: image.sectors(),
-            read_only: image.read_only(),
-            block_size: 512,
-            serial: drive.serial.clone(),
-            discard: drive.request.discard,
-            preferred: image.preferred(),
-        };
+        let into_slot = slot_of(drive, &image);
         let post = time.post.clone();
         let port: Box<dyn BlockPort> = if time.insn.is_some() {
             Box::new(move |BlockRequest { id, op }| {
@@ -150,9 +144,39 @@ pub(super) fn disks(
                 let _ = requests.send(Some(request));
             })
         };
-        slots.push((slot, Slot::Blk(blk, port)));
+        slots.push((slot, into_slot(port)));
     }
     Ok(slots)
+}
+
+/// The device that shows a drive's image to the guest, once it has a port.
+fn slot_of(drive: &Drive, image: &Image) -> impl FnOnce(Box<dyn BlockPort>) -> Slot + use<> {
+    let (capacity, read_only) = (image.sectors(), image.read_only());
+    let (discard, preferred) = (drive.request.discard, image.preferred());
+    let (interface, serial) = (drive.interface, drive.serial.clone());
+    move |port| match interface {
+        DriveInterface::Virtio => {
+            let config = BlkConfig {
+                capacity,
+                read_only,
+                block_size: 512,
+                serial,
+                discard,
+                preferred,
+            };
+            Slot::Blk(config, port)
+        }
+        DriveInterface::Nvme => {
+            let config = NvmeConfig {
+                capacity,
+                read_only,
+                serial,
+                discard,
+                preferred,
+            };
+            Slot::Nvme(config, port)
+        }
+    }
 }
 
 /// The flash banks, each with its worker or, under the instruction clock, its file at

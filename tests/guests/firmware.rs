@@ -5,10 +5,10 @@ use crate::image::{debian, skip};
 use crate::program::{isoform_run, run};
 use crate::session::Session;
 use isoform_images::unpack::{deb_files, read_whole};
-use isoform_images::{Error, Options, Silent, packages};
+use isoform_images::{Error, Image, Options, Silent, packages};
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -136,7 +136,15 @@ fn edk2_is_the_same_interpreted() {
 
 #[test]
 fn edk2_starts_linux_from_a_disk() {
-    let test = "edk2_starts_linux_from_a_disk";
+    edk2_starts_linux("edk2_starts_linux_from_a_disk", "if=virtio");
+}
+
+#[test]
+fn edk2_starts_linux_from_nvme() {
+    edk2_starts_linux("edk2_starts_linux_from_nvme", "if=nvme");
+}
+
+fn edk2_starts_linux(test: &str, options: &str) {
     let (Some(files), Some(image)) = (firmware(test), debian(test)) else {
         return;
     };
@@ -152,7 +160,7 @@ fn edk2_starts_linux_from_a_disk() {
     fs::write(&disk, content).expect("written");
     let mut command = edk2(files, folder.path());
     command.arg("--drive");
-    command.arg(format!("file={},readonly=on", disk.display()));
+    command.arg(format!("file={},readonly=on,{options}", disk.display()));
     let mut guest = Session::on_pipes(&mut command);
     guest.expect("~ # ");
     guest.keys(b"ls /sys/firmware/efi; poweroff -f\n");
@@ -174,7 +182,8 @@ fn partitioned(sectors: u32) -> Vec<u8> {
 }
 
 /// A disk with ext4 from which U-Boot starts Linux as `extlinux.conf` says.
-fn extlinux(test: &str, folder: &Path, kernel: &Path, initrd: &Path) -> Option<Command> {
+fn extlinux(test: &str, folder: &Path, image: &Image) -> Option<PathBuf> {
+    let Image { kernel, initrd, .. } = image;
     let root = folder.join("root");
     fs::create_dir_all(root.join("extlinux")).expect("a folder");
     let conf = "default l\ntimeout 1\nlabel l\n  linux /linux\n  initrd /initrd\n  \
@@ -197,10 +206,7 @@ fn extlinux(test: &str, folder: &Path, kernel: &Path, initrd: &Path) -> Option<C
     let mut content = partitioned((part.len() / 512) as u32);
     content.extend(part);
     fs::write(&disk, content).expect("written");
-    let mut command = isoform_run();
-    command.arg("--drive");
-    command.arg(format!("file={},readonly=on", disk.display()));
-    Some(command)
+    Some(disk)
 }
 
 #[test]
@@ -225,12 +231,18 @@ fn uboot_has_a_prompt_and_starts_linux_from_a_disk() {
     guest.keys(b"poweroff\r");
     assert_eq!(guest.end().code(), Some(0));
 
-    let command = extlinux(test, folder.path(), &image.kernel, &image.initrd);
-    let Some(mut command) = command else { return };
-    let mut guest = Session::on_pipes(command.arg(&uboot));
-    guest.expect("~ # ");
-    guest.keys(b"poweroff -f\n");
-    assert_eq!(guest.end().code(), Some(0));
+    let Some(disk) = extlinux(test, folder.path(), image) else {
+        return;
+    };
+    for options in ["if=virtio", "if=nvme"] {
+        let drive = format!("file={},readonly=on,{options}", disk.display());
+        let mut command = isoform_run();
+        command.arg("--drive").arg(drive).arg(&uboot);
+        let mut guest = Session::on_pipes(&mut command);
+        guest.expect("~ # ");
+        guest.keys(b"poweroff -f\n");
+        assert_eq!(guest.end().code(), Some(0));
+    }
 }
 
 #[test]

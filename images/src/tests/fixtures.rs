@@ -127,6 +127,8 @@ pub(super) fn kernel_deb() -> Vec<u8> {
             "drivers/block/virtio_blk",
             "alias=virtio:d00000002v*\ndepends=",
         ),
+        ("drivers/nvme/host/nvme", "depends=nvme-core"),
+        ("drivers/nvme/host/nvme-core", "depends="),
         ("drivers/net/virtio_net", "depends=net_failover"),
         ("drivers/net/net_failover", "depends=failover"),
         ("net/core/failover", "depends="),
