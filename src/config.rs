@@ -152,6 +152,8 @@ pub struct MachineConfig {
     pub drives: Vec<Drive>,
     /// Network cards.
     pub cards: Vec<net::Card>,
+    /// A memory balloon, where a slot is left for it.
+    pub balloon: bool,
     /// Folders of the host, no tag twice; each takes a slot.
     pub shares: Vec<Share>,
     /// What the flash banks hold, at most [`firmware::FLASH_BANKS`]; others are erased.
@@ -196,6 +198,7 @@ impl Default for MachineConfig {
             dump_dtb: None,
             drives: Vec::new(),
             cards: Vec::new(),
+            balloon: true,
             shares: Vec::new(),
             pflash: Vec::new(),
             fw_cfg: Vec::new(),
@@ -379,6 +382,18 @@ pub fn count(text: &str) -> Result<u64, String> {
         .checked_mul(unit)
         .filter(|n| *n > 0)
         .ok_or_else(wrong)
+}
+
+/// Reads `on` or `off`.
+///
+/// # Errors
+/// Anything else.
+pub fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("it is on or off".to_owned()),
+    }
 }
 
 /// Reads `--timeout`: seconds, with a decimal point if need be.

@@ -96,6 +96,9 @@ fn wait_for_quit(events: &Receiver<ConsoleEvent>, console: &Console) {
                 console.consumed(bytes.len());
                 output.write(format!("[{}]", bytes.escape_ascii()).as_bytes());
             }
+            ConsoleEvent::Balloon(bytes) => {
+                output.write(format!("[balloon {bytes}]").as_bytes());
+            }
             ConsoleEvent::Reset => drop(output.write(b"[reset]")),
             ConsoleEvent::Eof => drop(output.write(b"[end]")),
             ConsoleEvent::OutputRoom => {}

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use isoform_core::{Device, IrqLine, MsiSink, Size};
 use isoform_devices::block::{BlockRequest, BlockSlot, IoError};
 use isoform_devices::pci::{Function, HostBridge, Intx, Root};
+use isoform_devices::virtio::balloon::Balloon;
 use isoform_devices::virtio::blk::{Blk, BlkConfig};
 use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
 use isoform_devices::virtio::pci::Interrupts;
@@ -40,7 +41,7 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nobody panics with it")
 }
 
-/// A bus with a disk, a console and an entropy device.
+/// A bus with a disk, a console, a balloon and an entropy device.
 struct Machine {
     bus: Bus,
     bells: Bells,
@@ -113,6 +114,7 @@ impl Machine {
             sink: Box::new(|_: &[u8]| {}),
         };
         let console = maker.virtio(Console::new(vec![port(""), port("fuzz")]));
+        maker.virtio(Balloon::default());
         maker.virtio(Rng::new(Box::new(|bytes: &mut [u8]| bytes.fill(0x5a))));
         let Maker {
             root,

@@ -60,8 +60,8 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// A board with a disk, a console of two ports and two entropy devices, one of them
-    /// on PCI.
+    /// A board with a disk, a console of two ports, two entropy devices, one of them on
+    /// PCI, and a balloon.
     pub(crate) fn new(legacy: bool) -> Self {
         let (bells, requests) = (Bells::default(), Arc::new(Mutex::new(Vec::new())));
         let virtio_mmio = if legacy {
@@ -108,6 +108,7 @@ impl Rig {
                     Slot::Console(vec![port("", true), port("fuzz", false)]),
                 ),
                 (SlotId::Mmio(2), entropy()),
+                (SlotId::Mmio(3), Slot::Balloon),
                 (SlotId::Pci(1), entropy()),
             ],
             flash: vec![FlashBank::default()],

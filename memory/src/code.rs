@@ -11,6 +11,7 @@
 
 use isoform_core::{Attention, Requests};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use vm_memory::bitmap::{Bitmap, RefSlice, WithBitmapSlice};
@@ -88,6 +89,14 @@ impl CodePages {
         }
     }
 
+    /// These pages were written. Call after the stores.
+    pub fn note_writes(&self, pages: Range<usize>) {
+        fence(Ordering::SeqCst);
+        pages
+            .filter(|p| self.is_tracked(*p))
+            .for_each(|p| self.bump(p));
+    }
+
     /// Changes the version and stops tracking, whatever the page was.
     pub fn bump(&self, page: usize) {
         if let Some(w) = self.word(page) {
@@ -106,9 +115,8 @@ impl Bitmap for CodePages {
             return;
         }
         let page = crate::PAGE as usize;
-        for p in offset / page..=(offset.saturating_add(len - 1)) / page {
-            self.note_write(p);
-        }
+        let last = offset.saturating_add(len - 1) / page;
+        self.note_writes(offset / page..last + 1);
     }
 
     fn dirty_at(&self, _offset: usize) -> bool {

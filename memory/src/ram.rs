@@ -4,8 +4,9 @@ use crate::PAGE;
 use crate::code::CodePages;
 use crate::host::fence_behind_atomic;
 use isoform_core::Size;
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::fs::{MemfdFlags, SealFlags, SeekFrom, fcntl_add_seals, ftruncate, memfd_create};
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise};
+use rustix::mm::{MapFlags, ProtFlags};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -30,6 +31,15 @@ pub enum RamError {
     /// The host refuses.
     #[error("the host has no {size:#x} bytes of address space for guest RAM")]
     Host {
+        /// Bytes.
+        size: u64,
+        /// What the host said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The host takes no memory back.
+    #[error("the host does not take {size:#x} bytes of guest RAM back")]
+    Discard {
         /// Bytes.
         size: u64,
         /// What the host said.
@@ -242,22 +252,36 @@ impl Ram {
 
     /// Zeroes all of RAM and gives its memory back to the host.
     pub fn clear(&self) -> Result<(), RamError> {
-        let errno = |e: rustix::io::Errno| RamError::Host {
-            size: self.size,
-            source: e.into(),
-        };
-        #[expect(
-            unsafe_code,
-            reason = "there is no safe call that punches out a mapping"
-        )]
-        // SAFETY: the range is the mapping itself; its content becomes zero, which any
-        // holder of a raw address must expect of guest memory.
-        unsafe {
-            madvise(self.host.cast(), self.size as usize, Advice::LinuxRemove).map_err(errno)?;
+        self.discard(self.base, self.size)
+    }
+
+    /// Zeroes whole pages and gives their memory back to the host, until they are touched
+    /// again. A write like any other: who holds their code decoded notices.
+    ///
+    /// It goes through the file, not the mapping: a hole in a file whose size is sealed
+    /// leaves every mapping of it where it is, as zeroes that somebody else wrote. So raw
+    /// addresses stay good, and pages of the host that are larger than the guest's are
+    /// zeroed in part.
+    ///
+    /// # Errors
+    /// They are not whole pages of this RAM, or the host refuses.
+    pub fn discard(&self, gpa: u64, size: u64) -> Result<(), RamError> {
+        let whole = (gpa | size).is_multiple_of(PAGE) && self.host(gpa, size).is_some();
+        if !whole || size == 0 {
+            return Err(RamError::Shape { base: gpa, size });
         }
-        (0..(self.size / PAGE) as usize)
-            .filter(|p| self.code.is_tracked(*p))
-            .for_each(|p| self.code.bump(p));
+        let offset = gpa - self.base;
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let regions = self.dma.iter();
+        for file in regions.filter_map(GuestMemoryRegion::file_offset) {
+            let host = |e: rustix::io::Errno| RamError::Discard {
+                size,
+                source: e.into(),
+            };
+            fallocate(file.file(), hole, offset, size).map_err(host)?;
+        }
+        let first = (offset / PAGE) as usize;
+        self.code.note_writes(first..first + (size / PAGE) as usize);
         Ok(())
     }
 }
@@ -401,6 +425,47 @@ mod tests {
             "{} blocks of 512 bytes in use",
             stat.st_blocks
         );
+    }
+
+    #[test]
+    fn discarded_pages_are_zero_and_cost_nothing() {
+        let ram = Ram::new(BASE, 1 << 20).expect("1 MiB");
+        ram.write(BASE, &vec![7; 1 << 20]).expect("in RAM");
+        for page in 0..4 {
+            ram.code().track(page);
+        }
+        ram.discard(BASE + 0x1000, 0x2000).expect("whole pages");
+        assert_eq!([0, 1, 2, 3].map(|n| ram.code().version(n)), [0, 1, 1, 0]);
+        let byte = |offset| ram.load(BASE + offset, Size::B1).expect("in RAM");
+        assert_eq!([0xfff, 0x1000, 0x2fff, 0x3000].map(byte), [7, 0, 0, 7]);
+        ram.discard(BASE + 0x4000, (1 << 20) - 0x4000)
+            .expect("up to the end");
+        let mut pages = 0;
+        let each = |_, _: &[u8]| pages += 1;
+        ram.for_each_page(each).expect("the memfd can be read");
+        assert_eq!(pages, 2, "the first and the fourth");
+        ram.store(BASE + 0x1000, Size::B1, 5).expect("in RAM");
+        assert_eq!(byte(0x1000), 5, "there again when touched");
+    }
+
+    #[test]
+    fn only_whole_pages_of_ram_are_discarded() {
+        let ram = Ram::new(BASE, 0x4000).expect("16 KiB");
+        ram.write(BASE, &[7; 0x4000]).expect("in RAM");
+        for (gpa, size) in [
+            (BASE, 0),
+            (BASE + 8, 0x1000),
+            (BASE, 0xfff),
+            (BASE - 0x1000, 0x2000),
+            (BASE + 0x3000, 0x2000),
+            (BASE, u64::MAX & !0xfff),
+            (0, 0x1000),
+        ] {
+            assert!(ram.discard(gpa, size).is_err(), "{size:#x} at {gpa:#x}");
+        }
+        let mut bytes = [0; 0x4000];
+        ram.read(BASE, &mut bytes).expect("in RAM");
+        assert!(bytes.iter().all(|b| *b == 7));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use isoform_core::Device;
 use isoform_devices::block::{BlockPort, BlockSlot};
 use isoform_devices::nvme::{self, Nvme, NvmeConfig};
 use isoform_devices::pci::{Function, HostBridge, Intx, Root};
+use isoform_devices::virtio::balloon::{Balloon, BalloonSlot};
 use isoform_devices::virtio::blk::{Blk, BlkConfig};
 use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
 use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
@@ -21,6 +22,8 @@ use std::sync::{Arc, Mutex};
 
 /// What is in a slot.
 pub enum Slot {
+    /// A memory balloon.
+    Balloon,
     /// A disk.
     Blk(BlkConfig, Box<dyn BlockPort>),
     /// A console with its ports.
@@ -44,6 +47,8 @@ type Placed<S> = (SlotId, Held<S>);
 /// The devices in a board's slots, by kind: those of virtio, and NVMe controllers.
 #[derive(Default)]
 pub struct Virtio {
+    /// The balloons, for what the person asks of them.
+    pub balloons: Vec<Placed<dyn BalloonSlot>>,
     /// The disks, for completions.
     pub disks: Vec<Placed<dyn BlockSlot>>,
     /// The consoles, for input and room.
@@ -162,6 +167,10 @@ impl<'a> Filler<'a> {
         for (id, slot) in slots {
             empty.retain(|other| *other != id);
             match slot {
+                Slot::Balloon => {
+                    let balloon = self.put(id, Balloon::default(), |m| m as _, |p| p as _)?;
+                    self.virtio.balloons.push((id, balloon));
+                }
                 Slot::Blk(config, port) => {
                     let disk = self.put(id, Blk::new(config, port), |m| m as _, |p| p as _)?;
                     self.virtio.disks.push((id, disk));

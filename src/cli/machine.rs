@@ -79,6 +79,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         dump_dtb: args.dump_dtb.clone(),
         drives,
         cards,
+        balloon: args.balloon,
         shares: args.shares.clone(),
         pflash: args.guest.pflash.clone(),
         fw_cfg,

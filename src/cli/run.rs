@@ -72,6 +72,13 @@ pub(super) struct Args {
     #[arg(long = "share", value_name = "SHARE",
           value_parser = config::share::share, help_heading = MACHINE)]
     pub(super) shares: Vec<Share>,
+    /// A memory balloon: what the guest does not use goes back to this host (on or off)
+    ///
+    /// The guest's kernel reports free memory by itself, and takes it back when it needs
+    /// it. The monitor's `balloon SIZE` (Ctrl-A c) has it do with less.
+    #[arg(long, value_name = "on|off", default_value = "on", action = clap::ArgAction::Set,
+          value_parser = config::switch, help_heading = MACHINE)]
+    pub(super) balloon: bool,
     /// A named image as a system that lasts, on FILE; it is made first where there is
     /// none, as by `isoform image build`
     #[arg(long, value_name = "FILE", help_heading = BOOT)]
@@ -121,6 +128,7 @@ impl Args {
             publish: Vec::new(),
             pcap: None,
             shares: Vec::new(),
+            balloon: true,
             disk: None,
             dump_dtb: None,
             backend: BackendChoice::default(),

@@ -187,6 +187,7 @@ impl Reader {
                 let info = (self.host.info)();
                 self.show(&format!("{}\n{}", info.trim_end(), keys.prompt()));
             }
+            Action::Balloon(bytes) => self.host.events.tell(ConsoleEvent::Balloon(bytes)),
             Action::Reset => self.host.events.tell(ConsoleEvent::Reset),
             Action::Quit => {
                 self.output.never_wait();

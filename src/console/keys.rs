@@ -3,6 +3,8 @@
 //! The keys are QEMU's: Ctrl-A, then x, c, h or Ctrl-A again. This file is pure:
 //! bytes in, [`Action`]s out.
 
+use crate::config::size;
+
 /// Starts a command; typed twice, itself.
 const CTRL_A: u8 = 0x01;
 /// Longest line the monitor takes, bytes.
@@ -14,10 +16,11 @@ Ctrl-A c       open the monitor, or return from it\n\
 Ctrl-A Ctrl-A  send Ctrl-A to the guest\n\
 Ctrl-A h       this help\n";
 const MONITOR_HELP: &str = "\
-info   what the machine is doing\n\
-reset  restart the machine\n\
-quit   end the machine and the program\n\
-help   this list\n\
+info          what the machine is doing\n\
+balloon SIZE  have the guest do with so much memory, as 512M\n\
+reset         restart the machine\n\
+quit          end the machine and the program\n\
+help          this list\n\
 Ctrl-A c returns to the guest's console.\n";
 
 /// What follows from keys.
@@ -29,6 +32,8 @@ pub(super) enum Action {
     Show(String),
     /// The monitor's `info`; the answer is to be shown, then [`Keys::prompt`].
     Info,
+    /// Bytes of memory that the guest is to have.
+    Balloon(u64),
     /// Restart the machine.
     Reset,
     /// End it all.
@@ -126,12 +131,22 @@ impl Keys {
             "reset" => actions.push(Action::Reset),
             "quit" | "q" => return actions.push(Action::Quit),
             "help" | "?" => show(actions, MONITOR_HELP),
+            line if line.split_whitespace().next() == Some("balloon") => balloon(line, actions),
             other => show(
                 actions,
                 &format!("There is no command `{other}`; `help` lists them.\n"),
             ),
         }
         show(actions, PROMPT);
+    }
+}
+
+/// The monitor's `balloon SIZE`.
+fn balloon(line: &str, actions: &mut Vec<Action>) {
+    let wanted = line.trim_start_matches("balloon").trim();
+    match size::bytes(wanted) {
+        Ok(bytes) => actions.push(Action::Balloon(bytes)),
+        Err(why) => show(actions, &format!("balloon SIZE: {why}\n")),
     }
 }
 
@@ -192,6 +207,11 @@ mod tests {
         assert_eq!(effects(b"\x01cinfx\x7fo\r"), [Action::Info]);
         assert_eq!(effects(b"\x01c reset \r"), [Action::Reset]);
         assert_eq!(effects(b"\x01cquit\n"), [Action::Quit]);
+        let balloon = [Action::Balloon(512 << 20)];
+        assert_eq!(effects(b"\x01cballoon 512M\n"), balloon);
+        for bad in [&b"balloon\n"[..], b"balloon x\n", b"balloons 1M\n"] {
+            assert_eq!(effects(&[b"\x01c", bad].concat()), []);
+        }
         assert_eq!(effects(b"\x01cnonsense\rhelp\r\r"), []);
         assert!(shown(b"\x01cnonsense\r").contains("no command `nonsense`"));
         assert!(shown(b"\x01chelp\r").contains("reset"));

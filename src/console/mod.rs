@@ -37,6 +37,8 @@ pub enum ConsoleEvent {
     /// Bytes for the guest, 1 to 4096 of them; acknowledge them with
     /// [`Console::consumed`].
     Bytes(Vec<u8>),
+    /// The monitor's `balloon`: bytes that the guest is to have.
+    Balloon(u64),
     /// The monitor's `reset`.
     Reset,
     /// Ctrl-A x or the monitor's `quit`. From here on [`Output::write`] takes all.

@@ -44,6 +44,11 @@ pub(super) enum Event {
         /// What came of it.
         answer: Answer,
     },
+    /// The person wants the guest to do with less memory, or to have it back.
+    Balloon {
+        /// Bytes that it is to have.
+        memory: u64,
+    },
     /// A network has frames for the card in a slot, or room for its.
     Net {
         /// Where it is.

@@ -25,6 +25,7 @@ use crate::disk::{FlashWorker, Worker};
 use isoform_core::Clock;
 use isoform_cranelift::Translator;
 use isoform_devices::htif::Htif;
+use isoform_devices::virtio::balloon::spec::PAGE_BYTES;
 use isoform_memory::{Ram, WriteEpoch};
 use isoform_riscv::{Cpu, Hart, Wiring};
 use rand_chacha::ChaCha12Rng;
@@ -145,6 +146,11 @@ impl Machine {
         if let Some(slot) = free_slot(&slots) {
             let stream = ChaCha12Rng::from_rng(&mut random);
             slots.push((slot, Slot::Rng(entropy(stream))));
+        }
+        if config.balloon
+            && let Some(slot) = free_slot(&slots)
+        {
+            slots.push((slot, Slot::Balloon));
         }
         let mut flash_workers = Vec::new();
         let flash = flash(&config, &mut flash_workers)?;
@@ -451,6 +457,7 @@ impl Machine {
                     lock(console).output_room(port);
                 }
             }
+            Event::Balloon { memory } => self.inflate(memory),
             Event::Net { slot } => {
                 if let Some((_, card)) = self.board.virtio.cards.iter().find(|(n, _)| *n == slot) {
                     lock(card).look();
@@ -466,6 +473,14 @@ impl Machine {
             Event::End(end) => return Some(end),
         }
         None
+    }
+
+    /// Asks the guest to do with so many bytes.
+    fn inflate(&self, memory: u64) {
+        let pages = self.config.memory.saturating_sub(memory) / PAGE_BYTES;
+        for (_, balloon) in &self.board.virtio.balloons {
+            lock(balloon).ask(u32::try_from(pages).unwrap_or(u32::MAX));
+        }
     }
 
     /// Gives the machine what input it takes: a program that reads through its host

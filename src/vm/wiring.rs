@@ -95,6 +95,7 @@ pub(super) fn open_console(
     let events = move |event| {
         let event = match event {
             ConsoleEvent::Bytes(bytes) => Event::Input(bytes),
+            ConsoleEvent::Balloon(memory) => Event::Balloon { memory },
             ConsoleEvent::Reset => Event::End(End::Restart),
             ConsoleEvent::Quit => Event::End(End::Quit),
             ConsoleEvent::OutputRoom => Event::SerialRoom,

@@ -1,7 +1,7 @@
 //! What a machine costs the host, and that it starts again.
 
 use crate::image::{DEBIAN, debian};
-use crate::program::isoform_run;
+use crate::program::{PATIENCE, isoform_run};
 use crate::session::Session;
 use std::time::{Duration, Instant};
 
@@ -104,6 +104,46 @@ fn a_guest_at_its_prompt_is_cheap_and_starts_again() {
 
     guest.keys(b"reboot -f\n");
     guest.expect("~ # ");
+    guest.keys(b"poweroff -f\n");
+    assert_eq!(guest.end().code(), Some(0));
+}
+
+/// Fills a file system in memory, so that the kernel has used it, and empties it.
+const USE_MEMORY: &str = "mkdir -p /m; mount -t tmpfs m /m; \
+    head -c 209715200 /dev/zero > /m/f; echo full=$?; rm /m/f; echo empty=$?\n";
+/// Memory that this takes at least, and that comes back at least, kB.
+const USED: u64 = 200 << 10;
+
+#[test]
+fn memory_that_a_guest_frees_goes_back_to_the_host() {
+    if debian("memory_that_a_guest_frees_goes_back_to_the_host").is_none() {
+        return;
+    }
+    let mut guest = Session::on_a_terminal(isoform_run().args([DEBIAN]));
+    let pid = guest.process.0.id();
+    guest.expect("~ # ");
+    let before = guest_memory(pid);
+    guest.keys(USE_MEMORY.as_bytes());
+    guest.expect("full=0");
+    let full = guest_memory(pid);
+    println!("{before} kB at the prompt, {full} kB with the file");
+    assert!(full >= USED, "{full} kB");
+    guest.expect("empty=0");
+    // The kernel reports free pages every two seconds, a part of them each time.
+    let begun = Instant::now();
+    while guest_memory(pid) + USED * 9 / 10 > full {
+        let now = guest_memory(pid);
+        assert!(begun.elapsed() < PATIENCE, "{now} kB are still there");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    println!("{} kB after {:?}", guest_memory(pid), begun.elapsed());
+
+    // With less memory the guest goes on, and what it gives up is gone.
+    guest.keys(b"\x01cballoon 256M\r\x01c");
+    let fall = "while [ $(free -m | awk '/Mem:/ { print $4 }') -gt 256 ]; do sleep 1; done\n";
+    guest.keys(fall.as_bytes());
+    guest.keys(b"echo small=$?\n");
+    guest.expect("small=0");
     guest.keys(b"poweroff -f\n");
     assert_eq!(guest.end().code(), Some(0));
 }

@@ -87,6 +87,11 @@ impl Segments {
         self.len() == 0
     }
 
+    /// The runs as the driver gave them: guest-physical address and bytes.
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.0.iter().map(|s| (s.addr, u64::from(s.len)))
+    }
+
     /// Copies bytes out of guest memory, `offset` from the start; all or an error.
     pub fn read(&self, ram: &Ram, offset: u64, bytes: &mut [u8]) -> Result<(), NeedsReset> {
         let mut rest = bytes;

@@ -5,7 +5,7 @@
 //! * [`transport`]: what transports share: status, negotiation, queue setup.
 //! * [`queue`], [`chain`]: split virtqueues and the buffers in them.
 //! * [`device`]: what a device is to its transport.
-//! * [`blk`], [`console`], [`net`], [`p9`], [`rng`]: the devices.
+//! * [`balloon`], [`blk`], [`console`], [`net`], [`p9`], [`rng`]: the devices.
 //!
 //! A notification from the driver only rings the [`Doorbell`]. Whoever hears it locks
 //! the device later and calls [`QueueSlot::process`]; so a vCPU never waits for
@@ -15,6 +15,7 @@
 //! A driver that breaks the rules (a chain that loops, a ring outside of RAM) gets
 //! DEVICE_NEEDS_RESET, and is not served until it resets the device.
 
+pub mod balloon;
 pub mod blk;
 pub mod chain;
 pub mod console;

@@ -47,6 +47,8 @@ pub mod id {
     pub const CONSOLE: u32 = 3;
     /// Entropy source.
     pub const ENTROPY: u32 = 4;
+    /// Memory balloon.
+    pub const BALLOON: u32 = 5;
     /// 9P transport.
     pub const P9: u32 = 9;
 }
