@@ -11,6 +11,7 @@ pub mod net;
 pub mod share;
 pub mod size;
 pub mod slot;
+pub mod vsock;
 pub mod words;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub use drive::{Drive, DriveInterface, DriveSpec};
 pub use firmware::{FwCfgItem, FwCfgName, PflashSpec};
 pub use share::Share;
 pub use slot::SlotId;
+pub use vsock::Vsock;
 
 /// Physical address of the first byte of RAM on the `virt` board.
 pub const RAM_BASE: u64 = 0x8000_0000;
@@ -156,6 +158,8 @@ pub struct MachineConfig {
     pub balloon: bool,
     /// Folders of the host, no tag twice; each takes a slot.
     pub shares: Vec<Share>,
+    /// Sockets between the guest and this host.
+    pub vsock: Option<Vsock>,
     /// What the flash banks hold, at most [`firmware::FLASH_BANKS`]; others are erased.
     pub pflash: Vec<PflashSpec>,
     /// What firmware is handed.
@@ -200,6 +204,7 @@ impl Default for MachineConfig {
             cards: Vec::new(),
             balloon: true,
             shares: Vec::new(),
+            vsock: None,
             pflash: Vec::new(),
             fw_cfg: Vec::new(),
             serial: SerialSpec::default(),

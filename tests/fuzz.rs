@@ -100,6 +100,11 @@ fn pci() {
     target("pci");
 }
 
+#[test]
+fn vsock() {
+    target("vsock");
+}
+
 /// Each target has its test above, its program and its place in the manifest.
 #[test]
 fn every_target_is_built_and_tested() {

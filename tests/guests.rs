@@ -32,3 +32,5 @@ mod session;
 mod share;
 #[path = "guests/terminal.rs"]
 mod terminal;
+#[path = "guests/vsock.rs"]
+mod vsock;

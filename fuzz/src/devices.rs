@@ -18,6 +18,7 @@ const WINDOWS: &[(u64, u64)] = &[
     (0x1000_2000, 0x200),
     (0x1000_3000, 0x200),
     (0x1000_4000, 0x200),
+    (0x1000_5000, 0x200),
     (0x1000_8000, 0x200),
     (0x1010_0000, 0x18),
     (0x2000_0000, 0x4_0000),
@@ -75,7 +76,14 @@ fn operation(rig: &Rig, input: &mut Input<'_>, saved: &[Vec<u8>]) {
             let length = usize::from(input.byte());
             let _ = rig.board.ram().write(at, input.bytes(length));
         }
-        6 => rig.work(),
+        6 => {
+            rig.work();
+            rig.board.virtio.vsocks[0]
+                .1
+                .lock()
+                .expect("no panic")
+                .look();
+        }
         7 => {
             let well = code & 16 == 0;
             let (id, length) = (u64::from(input.byte()), usize::from(input.byte()) * 8);

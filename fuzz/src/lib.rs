@@ -16,6 +16,7 @@
 //! * [`nat`]: frames of a guest to the user-mode network.
 //! * [`nvme`]: registers, queues and commands of an NVMe controller.
 //! * [`pci`]: the PCI bus, and virtio over it.
+//! * [`vsock`]: packets of a guest's sockets, and the programs that they reach.
 
 pub mod archive;
 pub mod bootdisk;
@@ -33,6 +34,7 @@ pub mod packages;
 pub mod pci;
 mod rig;
 pub mod share;
+pub mod vsock;
 
 /// A target: its name, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -53,4 +55,5 @@ pub const TARGETS: &[Target] = &[
     ("nvme", nvme::run),
     ("pci", pci::run),
     ("share", share::run),
+    ("vsock", vsock::run),
 ];

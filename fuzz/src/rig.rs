@@ -10,6 +10,7 @@ use isoform_devices::fw_cfg::Items;
 use isoform_devices::virtio::Doorbell;
 use isoform_devices::virtio::blk::BlkConfig;
 use isoform_devices::virtio::console::PortConfig;
+use isoform_devices::virtio::vsock::VsockPort;
 use isoform_memory::WriteEpoch;
 use isoform_riscv::{Cpu, Hart, TimerService, Wiring};
 
@@ -34,6 +35,24 @@ struct NoTimer;
 
 impl TimerService for NoTimer {
     fn arm(&self, _: usize, _: Option<u64>) {}
+}
+
+/// What is sent comes back.
+#[derive(Default)]
+struct Echo(Vec<Vec<u8>>);
+
+impl VsockPort for Echo {
+    fn send(&mut self, packet: Vec<u8>) -> Result<(), Vec<u8>> {
+        if self.0.len() >= 8 {
+            return Err(packet);
+        }
+        self.0.push(packet);
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        self.0.pop()
+    }
 }
 
 /// Which queues rang.
@@ -61,7 +80,7 @@ pub(crate) struct Rig {
 
 impl Rig {
     /// A board with a disk, a console of two ports, two entropy devices, one of them on
-    /// PCI, and a balloon.
+    /// PCI, a balloon and sockets.
     pub(crate) fn new(legacy: bool) -> Self {
         let (bells, requests) = (Bells::default(), Arc::new(Mutex::new(Vec::new())));
         let virtio_mmio = if legacy {
@@ -109,6 +128,7 @@ impl Rig {
                 ),
                 (SlotId::Mmio(2), entropy()),
                 (SlotId::Mmio(3), Slot::Balloon),
+                (SlotId::Mmio(4), Slot::Vsock(3, Box::new(Echo::default()))),
                 (SlotId::Pci(1), entropy()),
             ],
             flash: vec![FlashBank::default()],

@@ -53,6 +53,7 @@ const WANTED: &[&str] = &[
     "nls_ascii",
     "9p",
     "9pnet_virtio",
+    "vmw_vsock_virtio_transport",
 ];
 
 /// Bulky trees that hold nothing of [`WANTED`]; they stay out of memory.

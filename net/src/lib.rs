@@ -5,6 +5,7 @@
 //! * [`user`]: a network behind the host's sockets, which needs no rights.
 //! * [`switch`]: a network of one user's machines on this host, which needs none either.
 //! * [`tap`]: a network interface of the host's, which somebody with rights has made.
+//! * [`vsock`]: no network, but sockets between a guest and this host, by the same cable.
 //!
 //! A frame is an ethernet frame from the destination address on, without the frame
 //! check sequence and without any header of the NIC's. The crate knows no NIC and no
@@ -15,6 +16,7 @@ pub mod pcap;
 pub mod switch;
 pub mod tap;
 pub mod user;
+pub mod vsock;
 mod worker;
 
 /// Bytes of a frame's addresses and type.

@@ -14,6 +14,7 @@ use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
 use isoform_devices::virtio::p9::{P9, P9Port, P9Slot};
 use isoform_devices::virtio::pci;
 use isoform_devices::virtio::rng::{EntropyPort, Rng};
+use isoform_devices::virtio::vsock::{Vsock, VsockPort, VsockSlot};
 use isoform_devices::virtio::{
     Doorbell, EmptySlot, Interface, QueueSlot, VirtioDevice, VirtioMmio, VirtioPci,
 };
@@ -36,6 +37,8 @@ pub enum Slot {
     P9(String, Box<dyn P9Port>),
     /// Entropy.
     Rng(Box<dyn EntropyPort>),
+    /// Sockets of the host, for a guest of this number.
+    Vsock(u32, Box<dyn VsockPort>),
 }
 
 /// A device that bus, board and run loop hold.
@@ -57,6 +60,8 @@ pub struct Virtio {
     pub cards: Vec<Placed<dyn NetSlot>>,
     /// The folders of the host, for answers.
     pub shares: Vec<Placed<dyn P9Slot>>,
+    /// The socket devices, for packets and room.
+    pub vsocks: Vec<Placed<dyn VsockSlot>>,
     /// All of them, for doorbells.
     pub slots: Vec<Placed<dyn QueueSlot>>,
 }
@@ -191,6 +196,10 @@ impl<'a> Filler<'a> {
                 Slot::Rng(port) => {
                     let as_device = |m: Held<VirtioMmio<Rng>>| m as Held<dyn Device>;
                     self.put(id, Rng::new(port), as_device, |p| p as _)?;
+                }
+                Slot::Vsock(cid, port) => {
+                    let vsock = self.put(id, Vsock::new(cid, port), |m| m as _, |p| p as _)?;
+                    self.virtio.vsocks.push((id, vsock));
                 }
             }
         }

@@ -53,10 +53,11 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
     let extra: Vec<DriveSpec> = start.disk.into_iter().collect();
     let drives = drive::place(&args.guest.drives, &extra).map_err(conflict)?;
     let cards = net::cards(&args.nets, &args.publish, args.pcap.as_deref()).map_err(conflict)?;
-    if !cards.is_empty() && matches!(args.clock, ClockChoice::Insn { .. }) {
+    let outside = !cards.is_empty() || args.vsock.is_some();
+    if outside && matches!(args.clock, ClockChoice::Insn { .. }) {
         return Err(conflict(
             "a network answers in the host's time, which --clock insn has none of; \
-             leave --net or --clock out",
+             leave --net, --vsock or --clock out",
         ));
     }
     share::check(&args.shares).map_err(conflict)?;
@@ -79,6 +80,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         dump_dtb: args.dump_dtb.clone(),
         drives,
         cards,
+        vsock: args.vsock.clone(),
         balloon: args.balloon,
         shares: args.shares.clone(),
         pflash: args.guest.pflash.clone(),

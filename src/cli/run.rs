@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::guest::{self, BOOT, MACHINE};
 use super::{Failure, machine, status};
 use crate::config::net::{NetSpec, Publish};
-use crate::config::{self, BackendChoice, ClockChoice, Outcome, SerialSpec, Share};
+use crate::config::{self, BackendChoice, ClockChoice, Outcome, SerialSpec, Share, Vsock};
 
 /// Run a machine: a Linux kernel, a bare-metal program, a disk
 ///
@@ -72,6 +72,15 @@ pub(super) struct Args {
     #[arg(long = "share", value_name = "SHARE",
           value_parser = config::share::share, help_heading = MACHINE)]
     pub(super) shares: Vec<Share>,
+    /// Sockets between the guest and this host: cid=N,uds=PATH, with N from 3 on
+    ///
+    /// A program of this host connects to the socket PATH, writes `CONNECT 1234` and a
+    /// line's end, reads `OK` and a number, and is connected to port 1234 of the guest's
+    /// AF_VSOCK. A guest that connects to port P of CID 2 reaches the program that listens
+    /// on the socket PATH_P.
+    #[arg(long, value_name = "VSOCK", value_parser = config::vsock::vsock,
+          help_heading = MACHINE)]
+    pub(super) vsock: Option<Vsock>,
     /// A memory balloon: what the guest does not use goes back to this host (on or off)
     ///
     /// The guest's kernel reports free memory by itself, and takes it back when it needs
@@ -128,6 +137,7 @@ impl Args {
             publish: Vec::new(),
             pcap: None,
             shares: Vec::new(),
+            vsock: None,
             balloon: true,
             disk: None,
             dump_dtb: None,

@@ -25,6 +25,9 @@ pub enum VmError {
     /// The same, of a tap device.
     #[error("--net tap: {0}")]
     Tap(#[from] isoform_net::tap::TapError),
+    /// The guest's sockets lead nowhere.
+    #[error("--vsock: {0}")]
+    Vsock(#[from] isoform_net::vsock::VsockError),
     /// Frames cannot be captured.
     #[error("--pcap: cannot write {}", .path.display())]
     Pcap {

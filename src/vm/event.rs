@@ -54,6 +54,11 @@ pub(super) enum Event {
         /// Where it is.
         slot: SlotId,
     },
+    /// The host's side of a guest's sockets has packets, or room for its.
+    Vsock {
+        /// The device's place.
+        slot: SlotId,
+    },
     /// A file server has answered a request.
     Share {
         /// The device's place.

@@ -12,6 +12,7 @@ use super::network::{self, Network};
 use super::perf_map;
 use super::shared::{Bells, HartSlot, Nudge, Shared, Timers, lock};
 use super::sharing::shares;
+use super::vsock;
 use super::watchdog::Watchdog;
 use super::wiring::{Time, connections, disks, entropy, flash, free_slot, open_console, random};
 use crate::board::{Board, Connections, Slot, fdt};
@@ -70,6 +71,7 @@ pub(super) struct Machine {
     _workers: (Vec<Worker>, Vec<FlashWorker>),
     /// They end with the machine.
     _networks: Vec<Network>,
+    _sockets: Option<isoform_net::vsock::Vsock>,
     _shares: Vec<isoform_share::Workers>,
     _watchdog: Option<Watchdog>,
 }
@@ -143,6 +145,14 @@ impl Machine {
             networks.push(network);
             slots.push((slot, Slot::Net(network::config(card), port)));
         }
+        let mut sockets = None;
+        // Nor are there sockets.
+        if let Some(wanted) = config.vsock.as_ref().filter(|_| !dumps) {
+            let slot = free_slot(&slots).ok_or(VmError::NoSlot("--vsock"))?;
+            let (port, host) = vsock::connect(wanted, slot, &sender)?;
+            sockets = Some(host);
+            slots.push((slot, Slot::Vsock(wanted.cid, port)));
+        }
         if let Some(slot) = free_slot(&slots) {
             let stream = ChaCha12Rng::from_rng(&mut random);
             slots.push((slot, Slot::Rng(entropy(stream))));
@@ -209,6 +219,7 @@ impl Machine {
             translator,
             _workers: (workers, flash_workers),
             _networks: networks,
+            _sockets: sockets,
             _shares: servers,
             _watchdog: watchdog,
         })
@@ -461,6 +472,12 @@ impl Machine {
             Event::Net { slot } => {
                 if let Some((_, card)) = self.board.virtio.cards.iter().find(|(n, _)| *n == slot) {
                     lock(card).look();
+                }
+            }
+            Event::Vsock { slot } => {
+                let mut vsocks = self.board.virtio.vsocks.iter();
+                if let Some((_, vsock)) = vsocks.find(|(n, _)| *n == slot) {
+                    lock(vsock).look();
                 }
             }
             Event::Input(bytes) => {

@@ -23,6 +23,7 @@ mod perf_map;
 mod report;
 mod shared;
 mod sharing;
+mod vsock;
 mod watchdog;
 mod wiring;
 

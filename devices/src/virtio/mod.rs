@@ -5,7 +5,8 @@
 //! * [`transport`]: what transports share: status, negotiation, queue setup.
 //! * [`queue`], [`chain`]: split virtqueues and the buffers in them.
 //! * [`device`]: what a device is to its transport.
-//! * [`balloon`], [`blk`], [`console`], [`net`], [`p9`], [`rng`]: the devices.
+//! * [`balloon`], [`blk`], [`console`], [`net`], [`p9`], [`rng`], [`vsock`]: the
+//!   devices.
 //!
 //! A notification from the driver only rings the [`Doorbell`]. Whoever hears it locks
 //! the device later and calls [`QueueSlot::process`]; so a vCPU never waits for
@@ -30,6 +31,7 @@ pub mod spec;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod transport;
+pub mod vsock;
 
 pub use crate::doorbell::{Doorbell, QueueSlot};
 pub use device::{NeedsReset, Queues, VirtioDevice};

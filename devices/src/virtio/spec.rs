@@ -51,6 +51,8 @@ pub mod id {
     pub const BALLOON: u32 = 5;
     /// 9P transport.
     pub const P9: u32 = 9;
+    /// Socket device.
+    pub const VSOCK: u32 = 19;
 }
 
 /// Flag of the available ring: no interrupts, please (2.7.6).

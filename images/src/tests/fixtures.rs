@@ -145,6 +145,11 @@ pub(super) fn kernel_deb() -> Vec<u8> {
         ("fs/9p/9p", "depends=9pnet"),
         ("net/9p/9pnet", "depends="),
         ("net/9p/9pnet_virtio", "depends=9pnet"),
+        (
+            "net/vmw_vsock/vmw_vsock_virtio_transport",
+            "alias=virtio:d00000013v*\ndepends=vsock",
+        ),
+        ("net/vmw_vsock/vsock", "depends="),
         ("drivers/gpu/huge", "depends="),
     ] {
         files.push((
