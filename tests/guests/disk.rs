@@ -1,6 +1,6 @@
 //! A root file system on a disk, and what becomes of disks.
 
-use crate::image::{debian, skip};
+use crate::image::{DEBIAN, debian, skip};
 use crate::program::{Ran, isoform_run, run};
 use isoform_images::Image;
 use isoform_images::cache::Cache;
@@ -125,4 +125,25 @@ fn a_root_file_system_and_what_becomes_of_disks() {
     expected[3 * 512..4 * 512].fill(0);
     expected[3 * 512..][..8].copy_from_slice(b"changed\n");
     assert_eq!(fs::read(&scratch).expect("it is there"), expected);
+}
+
+#[test]
+fn linux_drives_the_legacy_interface() {
+    let test = "linux_drives_the_legacy_interface";
+    if debian(test).is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = folder.path().join("disk");
+    let content: Vec<u8> = (0..4096_u32).map(|n| (n * 7 % 251) as u8).collect();
+    fs::write(&disk, &content).expect("written");
+    let mut command = isoform_run();
+    command.args([DEBIAN, "--machine", "virt,virtio-mmio=legacy", "--drive"]);
+    command.arg(format!("file={}", disk.display()));
+    command.args(["--exec", "cat /dev/vda; echo changed > /dev/vda; sync"]);
+    let ran = run(&mut command);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(ran.out == content, "{} bytes", ran.out.len());
+    let written = fs::read(&disk).expect("it is there");
+    assert!(written.starts_with(b"changed\n"), "{:?}", &written[..16]);
 }

@@ -84,12 +84,23 @@ impl<D: VirtioDevice> VirtioMmio<D> {
         self.core.device()
     }
 
-    /// Reset by the driver, or by the machine.
-    fn reset_all(&mut self) {
+    /// Reset by the driver. The page size stays: Linux says it once, before it resets the
+    /// device for the first time.
+    fn reset_by_driver(&mut self) {
+        let guest_page_size = self.legacy.guest_page_size;
         self.core.reset();
-        self.legacy = Legacy::new(self.core.queue_count());
+        self.legacy = Legacy {
+            guest_page_size,
+            ..Legacy::new(self.core.queue_count())
+        };
         self.interrupt = Interrupt::empty();
         self.sync();
+    }
+
+    /// Reset by the machine.
+    fn reset_all(&mut self) {
+        self.legacy.guest_page_size = 0;
+        self.reset_by_driver();
     }
 }
 

@@ -64,7 +64,7 @@ impl<D: VirtioDevice> VirtioMmio<D> {
             }),
             spec::QUEUE_NOTIFY => core.notify(value),
             spec::INTERRUPT_ACK => self.interrupt -= Interrupt::from_bits_truncate(value),
-            spec::STATUS if value == 0 => self.reset_all(),
+            spec::STATUS if value == 0 => self.reset_by_driver(),
             spec::STATUS => core.write_status(value),
             _ => match core.interface() {
                 Interface::Modern => self.write_modern(offset, value),

@@ -374,6 +374,25 @@ fn a_legacy_driver_may_be_ready_before_its_queue() {
 }
 
 #[test]
+fn a_legacy_driver_names_its_page_size_once_and_before_it_resets() {
+    // The order of Linux: when it finds the slot, and when it has a driver for it.
+    let mut t = rig(Legacy, device());
+    t.w(vm::VIRTIO_MMIO_GUEST_PAGE_SIZE, 4096);
+    t.w(vm::VIRTIO_MMIO_STATUS, 0);
+    for status in [1, 3] {
+        t.w(vm::VIRTIO_MMIO_STATUS, status);
+    }
+    t.w(vm::VIRTIO_MMIO_QUEUE_NUM, 8);
+    t.w(vm::VIRTIO_MMIO_QUEUE_PFN, ((BASE + 0x8000) / 4096) as u32);
+    assert!(!t.needs_reset());
+    // The machine's own reset forgets it.
+    t.slot.reset();
+    t.w(vm::VIRTIO_MMIO_STATUS, 1);
+    t.w(vm::VIRTIO_MMIO_QUEUE_PFN, ((BASE + 0x8000) / 4096) as u32);
+    assert!(t.needs_reset());
+}
+
+#[test]
 fn a_legacy_driver_may_use_its_queue_before_it_is_ready() {
     let mut t = rig(Legacy, device());
     t.prepare(0);
