@@ -5,6 +5,7 @@
 //! partial/abcd….partial downloads under way or broken off
 //! images/NAME           manifests: which objects make an image (`:` becomes `-`)
 //! systems/NAME          plans: which packages make a whole system of that name
+//! parcels/NAME          records: which objects are files that a package has as they are
 //! lock                  held while anything above is added or removed
 //! ```
 //!
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::manifest::Manifest;
+use crate::parcel::Record;
 use crate::progress::Progress;
 use crate::system::Plan;
 
@@ -178,7 +180,21 @@ impl Cache {
         write_whole(&self.plan_path(name), plan.to_text().as_bytes())
     }
 
-    /// Removes objects that no manifest or plan names and downloads nobody continues.
+    /// The record of the parcel `name`; `None` where there is none that this version
+    /// understands.
+    pub fn parcel(&self, name: &str) -> Option<Record> {
+        Record::parse(&fs::read(self.parcel_path(name)).ok()?).ok()
+    }
+
+    /// Records which files the parcel `name` consists of.
+    ///
+    /// # Errors
+    /// Host errors; the former record stays then.
+    pub fn set_parcel(&self, name: &str, record: &Record, _lock: &Lock) -> Result<(), Error> {
+        write_whole(&self.parcel_path(name), record.to_text().as_bytes())
+    }
+
+    /// Removes objects that no manifest, plan or record names and downloads nobody continues.
     /// Best effort: what cannot be removed now will be another time.
     pub fn prune(&self, _lock: &Lock) {
         let manifests: Vec<Manifest> = files(&self.root.join("images"))
@@ -189,10 +205,14 @@ impl Cache {
         let packages = plans
             .flat_map(|plan| plan.items)
             .map(|item| item.part.sha256);
+        let parcels: Vec<Record> = files(&self.root.join("parcels"))
+            .filter_map(|path| Record::parse(&fs::read(path).ok()?).ok())
+            .collect();
         let used: BTreeSet<PathBuf> = manifests
             .iter()
             .flat_map(Manifest::objects)
             .chain(packages)
+            .chain(parcels.iter().flat_map(Record::objects))
             .map(|sum| self.object(sum))
             .collect();
         let folders = fs::read_dir(self.root.join("objects"))
@@ -221,6 +241,10 @@ impl Cache {
 
     fn plan_path(&self, name: &str) -> PathBuf {
         self.root.join("systems").join(file_name(name))
+    }
+
+    fn parcel_path(&self, name: &str) -> PathBuf {
+        self.root.join("parcels").join(file_name(name))
     }
 }
 

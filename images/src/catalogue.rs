@@ -5,13 +5,14 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::cache::Cache;
-use crate::debian::archive::{Archive, Resolved, Selection};
+use crate::debian::archive::{Archive, Resolved, Selection, Suite};
 use crate::debian::packages::Package;
 use crate::digest::Sha256;
 use crate::error::Error;
 use crate::initramfs::{self, build, read_busybox_package, read_kernel_package};
 use crate::manifest::{Manifest, Part};
 use crate::mirrors::{Host, Visit, environment};
+use crate::parcel::{self, Parcel, Record};
 use crate::progress::{Counted, Progress, Step};
 
 /// The environment variable that names a mirror, after `--mirror`.
@@ -21,21 +22,96 @@ pub const MIRROR_VARIABLE: &str = "ISOFORM_DEBIAN_MIRROR";
 pub(crate) struct Offer {
     name: &'static str,
     description: &'static str,
-    pub(crate) selection: Selection,
-    append: &'static str,
+    makes: Makes,
 }
 
-const CATALOGUE: &[Offer; 1] = &[Offer {
-    name: "debian:riscv64",
-    description: "Debian trixie's kernel for 64-bit RISC-V and a busybox shell",
-    selection: Selection {
-        suite: "trixie",
-        architecture: "riscv64",
-        kernel: "linux-image-riscv64",
-        busybox: "busybox-static",
+/// What a name stands for.
+#[derive(Clone, Copy)]
+enum Makes {
+    /// A kernel and an initramfs with busybox, made of two packages.
+    System(Selection),
+    /// An installer's kernel and initrd.
+    Installer(Parcel),
+    /// Code and variables for flash.
+    Flash(Parcel),
+    /// A program that the machine starts.
+    Program(Parcel),
+}
+
+/// What can be done with a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It is run, runs commands, and is installed on disks.
+    System,
+    /// It is run, and installs by itself.
+    Installer,
+    /// It starts what is on a disk or in the network.
+    Firmware,
+}
+
+impl Kind {
+    /// What it is, with an article.
+    fn name(self) -> &'static str {
+        match self {
+            Kind::System => "a system",
+            Kind::Installer => "an installer",
+            Kind::Firmware => "firmware",
+        }
+    }
+}
+
+const TRIXIE: Suite = Suite {
+    name: "trixie",
+    architecture: "riscv64",
+};
+
+const CATALOGUE: &[Offer] = &[
+    Offer {
+        name: "debian:riscv64",
+        description: "Debian trixie's kernel for 64-bit RISC-V and a busybox shell",
+        makes: Makes::System(Selection {
+            suite: TRIXIE,
+            kernel: "linux-image-riscv64",
+            busybox: "busybox-static",
+        }),
     },
-    append: "console=ttyS0",
-}];
+    Offer {
+        name: "debian-installer:riscv64",
+        description: "Debian trixie's installer; give it a disk (--drive) and --net user",
+        makes: Makes::Installer(Parcel {
+            suite: TRIXIE,
+            package: "debian-installer-13-netboot-riscv64",
+            paths: &[
+                "usr/lib/debian-installer/images/13/riscv64/text/debian-installer/riscv64/linux",
+                "usr/lib/debian-installer/images/13/riscv64/text/debian-installer/riscv64/initrd.gz",
+            ],
+        }),
+    },
+    Offer {
+        name: "edk2:riscv64",
+        description: "UEFI firmware (EDK2), which boots from disks, CDs and the network",
+        makes: Makes::Flash(Parcel {
+            suite: TRIXIE,
+            package: "qemu-efi-riscv64",
+            paths: &[
+                "usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd",
+                "usr/share/qemu-efi-riscv64/RISCV_VIRT_VARS.fd",
+            ],
+        }),
+    },
+    Offer {
+        name: "u-boot:riscv64",
+        description: "U-Boot, which boots from disks and the network",
+        makes: Makes::Program(Parcel {
+            suite: TRIXIE,
+            package: "u-boot-qemu",
+            paths: &["usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin"],
+        }),
+    },
+];
+
+/// What kernels of the catalogue need on their command line.
+const APPEND: &str = "console=ttyS0";
 
 /// How to look for images.
 #[derive(Clone)]
@@ -93,6 +169,20 @@ pub struct Image {
     pub describe: String,
 }
 
+/// Firmware ready to start. The files belong to the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Firmware {
+    /// For flash.
+    Flash {
+        /// What the first bank holds.
+        code: PathBuf,
+        /// What the second holds at first.
+        variables: PathBuf,
+    },
+    /// A program that the machine starts.
+    Program(PathBuf),
+}
+
 /// A line of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -124,28 +214,41 @@ pub fn list(options: &Options<'_>) -> Result<Vec<Entry>, Error> {
     let entry = |offer: &Offer| Entry {
         name: offer.name,
         description: offer.description,
-        cached: cache
-            .manifest(offer.name)
-            .and_then(|manifest| cached(&cache, offer, &manifest)),
+        cached: cached(&cache, offer),
     };
     Ok(CATALOGUE.iter().map(entry).collect())
 }
 
 /// `None` where files the image boots from are gone.
-fn cached(cache: &Cache, offer: &Offer, manifest: &Manifest) -> Option<Cached> {
+fn cached(cache: &Cache, offer: &Offer) -> Option<Cached> {
     let size = |sum: Sha256| cache.object(sum).metadata().ok().map(|m| m.len());
-    size(manifest.kernel)?;
-    size(manifest.initrd)?;
-    Some(Cached {
-        describe: describe(offer, manifest),
-        release: manifest.release.clone(),
-        size: manifest.objects().into_iter().filter_map(size).sum(),
-    })
+    let (describe, release, used, all) = match &offer.makes {
+        Makes::System(selection) => {
+            let manifest = cache.manifest(offer.name)?;
+            let used = vec![manifest.kernel, manifest.initrd];
+            let all = manifest.objects().to_vec();
+            (describe(selection, &manifest), manifest.release, used, all)
+        }
+        Makes::Installer(_) | Makes::Flash(_) | Makes::Program(_) => {
+            let record = cache.parcel(offer.name)?;
+            let used = record.files.iter().map(|(_, sum)| *sum).collect();
+            let all = record.objects().collect();
+            (describe_parcel(&record), record.release, used, all)
+        }
+    };
+    used.into_iter()
+        .all(|sum| size(sum).is_some())
+        .then(|| Cached {
+            describe,
+            release,
+            size: all.into_iter().filter_map(size).sum(),
+        })
 }
 
-/// Whether `name` has the form of a catalogue name that exists.
-pub fn knows(name: &str) -> bool {
-    CATALOGUE.iter().any(|offer| offer.name == name)
+/// What `name` stands for in the catalogue, if it is there.
+pub fn kind(name: &str) -> Option<Kind> {
+    let found = CATALOGUE.iter().find(|offer| offer.name == name);
+    found.map(Offer::kind)
 }
 
 /// The line of the catalogue with that name.
@@ -153,15 +256,46 @@ pub(crate) fn offer(name: &str) -> Result<&'static Offer, Error> {
     let found = CATALOGUE.iter().find(|offer| offer.name == name);
     found.ok_or_else(|| Error::UnknownImage {
         name: name.to_owned(),
-        known: CATALOGUE
-            .iter()
-            .map(|offer| offer.name)
-            .collect::<Vec<_>>()
-            .join(", "),
+        known: names(|_| true),
     })
 }
 
-/// Gets the image `name`, from the cache where it has it.
+/// The names of these kinds, separated by commas.
+fn names(wanted: impl Fn(Kind) -> bool) -> String {
+    let offers = CATALOGUE.iter().filter(|offer| wanted(offer.kind()));
+    offers
+        .map(|offer| offer.name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl Offer {
+    fn kind(&self) -> Kind {
+        match self.makes {
+            Makes::System(_) => Kind::System,
+            Makes::Installer(_) => Kind::Installer,
+            Makes::Flash(_) | Makes::Program(_) => Kind::Firmware,
+        }
+    }
+
+    /// The packages of a system.
+    pub(crate) fn system(&self) -> Result<Selection, Error> {
+        match self.makes {
+            Makes::System(selection) => Ok(selection),
+            _ => Err(self.other_kind(|kind| kind == Kind::System)),
+        }
+    }
+
+    fn other_kind(&self, wanted: impl Fn(Kind) -> bool) -> Error {
+        Error::OtherKind {
+            name: self.name.to_owned(),
+            what: self.kind().name(),
+            known: names(wanted),
+        }
+    }
+}
+
+/// Gets the image `name`, a system or an installer, from the cache where it has it.
 ///
 /// # Errors
 /// See [`Error`]; nothing half done is left in the cache.
@@ -171,27 +305,122 @@ pub fn fetch(name: &str, options: &Options<'_>) -> Result<Image, Error> {
 
 pub(crate) fn fetch_on(name: &str, options: &Options<'_>, host: &Host) -> Result<Image, Error> {
     let offer = offer(name)?;
+    match &offer.makes {
+        Makes::System(selection) => made(offer, selection, options, host),
+        Makes::Installer(parcel) => {
+            let (record, files) = unpacked(offer, parcel, options, host)?;
+            let mut files = files.into_iter();
+            Ok(Image {
+                kernel: files.next().unwrap_or_default(),
+                initrd: files.next().unwrap_or_default(),
+                append: APPEND.to_owned(),
+                describe: describe_parcel(&record),
+            })
+        }
+        Makes::Flash(_) | Makes::Program(_) => Err(offer.other_kind(|kind| kind != Kind::Firmware)),
+    }
+}
+
+/// Gets the firmware `name`, from the cache where it has it.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn firmware(name: &str, options: &Options<'_>) -> Result<Firmware, Error> {
+    firmware_on(name, options, &Host::here())
+}
+
+pub(crate) fn firmware_on(
+    name: &str,
+    options: &Options<'_>,
+    host: &Host,
+) -> Result<Firmware, Error> {
+    let offer = offer(name)?;
+    match &offer.makes {
+        Makes::Flash(parcel) => {
+            let (_, files) = unpacked(offer, parcel, options, host)?;
+            let mut files = files.into_iter();
+            Ok(Firmware::Flash {
+                code: files.next().unwrap_or_default(),
+                variables: files.next().unwrap_or_default(),
+            })
+        }
+        Makes::Program(parcel) => {
+            let (_, files) = unpacked(offer, parcel, options, host)?;
+            Ok(Firmware::Program(
+                files.into_iter().next().unwrap_or_default(),
+            ))
+        }
+        Makes::System(_) | Makes::Installer(_) => {
+            Err(offer.other_kind(|kind| kind == Kind::Firmware))
+        }
+    }
+}
+
+fn not_cached(name: &str, cache: &Cache) -> Error {
+    Error::NotCached {
+        name: name.to_owned(),
+        cache: cache.root().to_owned(),
+    }
+}
+
+/// The files of a parcel, in the order of its paths.
+fn unpacked(
+    offer: &Offer,
+    parcel: &Parcel,
+    options: &Options<'_>,
+    host: &Host,
+) -> Result<(Record, Vec<PathBuf>), Error> {
+    let name = offer.name;
+    let cache = Cache::locate(options.cache_dir.as_deref(), &host.variable)?;
+    let kept = || parcel::kept(&cache, name, parcel);
+    if let Some(kept) = kept().filter(|_| !options.refresh || options.offline) {
+        return Ok(kept);
+    }
+    if options.offline {
+        return Err(not_cached(name, &cache));
+    }
+    let lock = cache.lock(options.progress)?;
+    // Another process may have unpacked it while this one waited.
+    if let Some(kept) = kept().filter(|_| !options.refresh) {
+        return Ok(kept);
+    }
+    let visit = Visit {
+        options,
+        host,
+        cache: &cache,
+        lock: &lock,
+    };
+    visit.first_good(name, |archive| {
+        parcel::unpack(&visit, archive, name, parcel)
+    })
+}
+
+/// An image made of packages.
+fn made(
+    offer: &'static Offer,
+    selection: &Selection,
+    options: &Options<'_>,
+    host: &Host,
+) -> Result<Image, Error> {
+    let name = offer.name;
     let cache = Cache::locate(options.cache_dir.as_deref(), &host.variable)?;
     let recipe = Sha256::of(&initramfs::recipe());
     let ready = || {
         cache
             .manifest(name)
             .filter(|m| m.recipe == recipe)
-            .and_then(|m| ready(&cache, offer, &m))
+            .and_then(|m| ready(&cache, selection, &m))
     };
     if let Some(image) = ready().filter(|_| !options.refresh) {
         return Ok(image);
     }
-    let not_cached = || Error::NotCached {
-        name: name.to_owned(),
-        cache: cache.root().to_owned(),
-    };
     if options.offline && cache.manifest(name).is_none() {
-        return Err(not_cached());
+        return Err(not_cached(name, &cache));
     }
     let lock = cache.lock(options.progress)?;
     let work = Work {
-        offer,
+        name,
+        selection: *selection,
         visit: Visit {
             options,
             host,
@@ -211,13 +440,13 @@ pub(crate) fn fetch_on(name: &str, options: &Options<'_>, host: &Host) -> Result
         }
     }
     if options.offline {
-        return Err(not_cached());
+        return Err(not_cached(name, &cache));
     }
     work.visit
         .first_good(name, |archive| work.use_archive(archive))
 }
 
-/// Gets Debian packages by name, current ones of the suite that images are made of, from
+/// Gets Debian packages by name, current ones of the stable suite, from
 /// the cache or a mirror: their `.deb` files, in the order of the names. The mirror is
 /// always asked which are current.
 ///
@@ -226,7 +455,6 @@ pub(crate) fn fetch_on(name: &str, options: &Options<'_>, host: &Host) -> Result
 pub fn packages(names: &[&str], options: &Options<'_>) -> Result<Vec<PathBuf>, Error> {
     let host = Host::here();
     let cache = Cache::locate(options.cache_dir.as_deref(), &host.variable)?;
-    let [offer, ..] = CATALOGUE;
     let lock = cache.lock(options.progress)?;
     let visit = Visit {
         options,
@@ -234,27 +462,31 @@ pub fn packages(names: &[&str], options: &Options<'_>) -> Result<Vec<PathBuf>, E
         cache: &cache,
         lock: &lock,
     };
-    visit.first_good(offer.name, |archive| {
-        let packages = archive.find(&offer.selection, names)?;
+    visit.first_good(&names.join(", "), |archive| {
+        let packages = archive.find(&TRIXIE, names)?;
         packages.iter().map(|p| archive.package(p)).collect()
     })
 }
 
 /// The image of a manifest whose files are there and intact.
-fn ready(cache: &Cache, offer: &Offer, manifest: &Manifest) -> Option<Image> {
+fn ready(cache: &Cache, selection: &Selection, manifest: &Manifest) -> Option<Image> {
     Some(Image {
         kernel: cache.intact(manifest.kernel)?,
         initrd: cache.intact(manifest.initrd)?,
-        append: offer.append.to_owned(),
-        describe: describe(offer, manifest),
+        append: APPEND.to_owned(),
+        describe: describe(selection, manifest),
     })
 }
 
-fn describe(offer: &Offer, manifest: &Manifest) -> String {
+fn describe_parcel(record: &Record) -> String {
+    format!("{} {}", record.package.name, record.package.version)
+}
+
+fn describe(selection: &Selection, manifest: &Manifest) -> String {
     format!(
         "Debian {} {}, Linux {}, busybox {}",
-        offer.selection.suite,
-        offer.selection.architecture,
+        selection.suite.name,
+        selection.suite.architecture,
         manifest.kernel_version,
         manifest.busybox_package.version
     )
@@ -262,7 +494,8 @@ fn describe(offer: &Offer, manifest: &Manifest) -> String {
 
 /// One image being made, under the cache's lock.
 struct Work<'a> {
-    offer: &'static Offer,
+    name: &'static str,
+    selection: Selection,
     visit: Visit<'a>,
     recipe: Sha256,
 }
@@ -270,7 +503,7 @@ struct Work<'a> {
 impl Work<'_> {
     /// Makes it anew of packages the cache still has.
     fn rebuild(&self) -> Result<Option<Image>, Error> {
-        let Some(old) = self.visit.cache.manifest(self.offer.name) else {
+        let Some(old) = self.visit.cache.manifest(self.name) else {
             return Ok(None);
         };
         let debs = (
@@ -284,7 +517,7 @@ impl Work<'_> {
     }
 
     fn use_archive(&self, archive: &Archive<'_>) -> Result<Image, Error> {
-        let resolved = archive.resolve(&self.offer.selection)?;
+        let resolved = archive.resolve(&self.selection)?;
         let kernel = archive.package(&resolved.kernel)?;
         let busybox = archive.package(&resolved.busybox)?;
         self.make(self.manifest(&resolved), &kernel, &busybox)
@@ -326,10 +559,10 @@ impl Work<'_> {
         let busybox = self.unpack(packages.1, busybox_deb, |deb, name| {
             read_busybox_package(deb, name)
         })?;
-        let selection = &self.offer.selection;
+        let selection = &self.selection;
         let title = format!(
             "Debian {} ({}), busybox {}",
-            selection.suite, selection.architecture, packages.1.version
+            selection.suite.name, selection.suite.architecture, packages.1.version
         );
         let initrd = build(&kernel, &busybox, &title, &packages.0.name)?;
         manifest.kernel = self.visit.cache.store(&kernel.image, self.visit.lock)?;
@@ -338,9 +571,9 @@ impl Work<'_> {
         manifest.recipe = self.recipe;
         self.visit
             .cache
-            .set_manifest(self.offer.name, &manifest, self.visit.lock)?;
+            .set_manifest(self.name, &manifest, self.visit.lock)?;
         self.visit.cache.prune(self.visit.lock);
-        ready(self.visit.cache, self.offer, &manifest).ok_or_else(|| Error::Malformed {
+        ready(self.visit.cache, &self.selection, &manifest).ok_or_else(|| Error::Malformed {
             file: self.visit.cache.root().display().to_string(),
             reason: "what was just written reads back differently; check the disk".to_owned(),
         })

@@ -20,6 +20,16 @@ pub enum Error {
         /// The names there are, separated by commas.
         known: String,
     },
+    /// The name is of something else than what is to be done with it.
+    #[error("{name} is {what}; the catalogue has for this: {known}")]
+    OtherKind {
+        /// What was asked for.
+        name: String,
+        /// What it is, with an article.
+        what: &'static str,
+        /// The names that would do, separated by commas.
+        known: String,
+    },
     /// Neither `XDG_CACHE_HOME` nor `HOME` says where caches live.
     #[error(
         "no place for the image cache: neither XDG_CACHE_HOME nor HOME is set; \

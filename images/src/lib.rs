@@ -8,7 +8,9 @@
 //! a small `/init` (`guest/init.sh`) and keeps all of it by content ([`cache`]).
 //! [`system`] gets the packages of a whole Debian system, and readies them for the
 //! guest that installs them. [`exec_overlay`] makes the second archive that
-//! `isoform run --exec` appends. [`packages`] gets single packages by the same chain.
+//! `isoform run --exec` appends. [`firmware`] and the installer's image are files that
+//! a package has as they are ([`parcel`]). [`packages`] gets single packages by the same
+//! chain.
 //!
 //! Invariants: no host name of a mirror stands in this crate; what a network or an
 //! archive says is checked before it is believed and bounded before it is read; a
@@ -28,6 +30,7 @@ pub mod manifest;
 mod mirrors;
 pub mod modules;
 pub mod net;
+pub mod parcel;
 pub mod progress;
 pub mod stanza;
 pub mod system;
@@ -36,7 +39,10 @@ pub mod unpack;
 #[cfg(test)]
 mod tests;
 
-pub use catalogue::{Cached, Entry, Image, MIRROR_VARIABLE, Options, fetch, knows, list, packages};
+pub use catalogue::{
+    Cached, Entry, Firmware, Image, Kind, MIRROR_VARIABLE, Options, fetch, firmware, kind, list,
+    packages,
+};
 pub use error::Error;
 pub use exec::{COMMAND_PATH, ERR_PORT, EXEC_APPEND, OUT_PORT, STATUS_PORT, exec_overlay};
 pub use progress::{Progress, Silent};

@@ -120,7 +120,7 @@ fn sum(stanza: &Stanza, field: &str) -> Result<Sha256, Malformed> {
         .ok_or_else(|| Malformed::new(format!("`{field}` is no SHA-256 sum")))
 }
 
-fn part(stanza: &Stanza, field: &str) -> Result<Part, Malformed> {
+pub(crate) fn part(stanza: &Stanza, field: &str) -> Result<Part, Malformed> {
     let words: Vec<&str> = stanza.need(field)?.split(' ').collect();
     let [name, version, sha256] = words[..] else {
         return Err(Malformed::new(format!(

@@ -20,13 +20,20 @@ const MAX_RELEASE: u64 = 16 << 20;
 /// `Packages` unpacks to 54 MB today.
 const MAX_PACKAGES: u64 = 2 << 30;
 
+/// A suite's packages for one architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suite {
+    /// `trixie`.
+    pub name: &'static str,
+    /// `riscv64`.
+    pub architecture: &'static str,
+}
+
 /// Which packages of which suite make an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selection {
-    /// `trixie`.
-    pub suite: &'static str,
-    /// `riscv64`.
-    pub architecture: &'static str,
+    /// Where they are from.
+    pub suite: Suite,
     /// The package whose dependency is the current kernel.
     pub kernel: &'static str,
     /// The package with a static busybox.
@@ -96,7 +103,7 @@ impl Archive<'_> {
             release,
             verified_by,
             index,
-        } = self.contents(selection, wanted)?;
+        } = self.contents(&selection.suite, wanted)?;
         let missing = |what: &str| self.missing(what);
         let find = |name: &str, version| index.find(name, version).ok_or_else(|| missing(name));
         let meta = find(selection.kernel, None)?;
@@ -115,13 +122,13 @@ impl Archive<'_> {
         })
     }
 
-    /// Finds the current packages of these names in the suite of `selection`.
+    /// Finds the current packages of these names.
     ///
     /// # Errors
     /// As [`Archive::resolve`].
-    pub fn find(&self, selection: &Selection, names: &[&str]) -> Result<Vec<Package>, Error> {
-        let (release, _) = self.release(selection)?;
-        let index = self.index(selection, &release, |name| names.contains(&name))?;
+    pub fn find(&self, suite: &Suite, names: &[&str]) -> Result<Vec<Package>, Error> {
+        let (release, _) = self.release(suite)?;
+        let index = self.index(suite, &release, |name| names.contains(&name))?;
         let find = |name: &&str| {
             let found = index.find(name, None).cloned();
             found.ok_or_else(|| self.missing(name))
@@ -136,20 +143,20 @@ impl Archive<'_> {
         }
     }
 
-    /// The release of `selection`, and of its packages those that are `wanted`.
+    /// The suite's release, and of its packages those that are `wanted`.
     ///
     /// # Errors
     /// As [`resolve`](Self::resolve).
     pub fn contents(
         &self,
-        selection: &Selection,
+        suite: &Suite,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Contents, Error> {
-        let (release, verified_by) = self.release(selection)?;
-        let title = format!("Debian {} ({})", release.version, selection.suite);
+        let (release, verified_by) = self.release(suite)?;
+        let title = format!("Debian {} ({})", release.version, suite.name);
         self.progress.line(&format!("{title} from {}", self.mirror));
         Ok(Contents {
-            index: self.index(selection, &release, wanted)?,
+            index: self.index(suite, &release, wanted)?,
             release: format!("{title}, {}", release.date),
             verified_by,
         })
@@ -170,15 +177,15 @@ impl Archive<'_> {
         })
     }
 
-    fn release(&self, selection: &Selection) -> Result<(Release, Option<&'static str>), Error> {
-        let url = format!("{}/dists/{}/InRelease", self.mirror, selection.suite);
+    fn release(&self, suite: &Suite) -> Result<(Release, Option<&'static str>), Error> {
+        let url = format!("{}/dists/{}/InRelease", self.mirror, suite.name);
         let bytes = self.client.get_small(&url, MAX_RELEASE)?;
         let malformed = |why| Error::malformed(&url, why);
         let parts = split_clear_signed(&bytes).map_err(malformed)?;
         // Before the signature, so that another distribution's archive is told
         // from a forged one.
         let claimed = Release::parse(&parts.text).map_err(malformed)?;
-        let object = |release: &Release| release.objection(selection.suite, selection.architecture);
+        let object = |release: &Release| release.objection(suite.name, suite.architecture);
         if let Some(reason) = object(&claimed) {
             return Err(Error::NotDebian { url, reason });
         }
@@ -200,13 +207,13 @@ impl Archive<'_> {
 
     fn index(
         &self,
-        selection: &Selection,
+        suite: &Suite,
         release: &Release,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Index, Error> {
-        let folder = format!("main/binary-{}", selection.architecture);
+        let folder = format!("main/binary-{}", suite.architecture);
         let path = format!("{folder}/Packages.xz");
-        let dists = format!("{}/dists/{}", self.mirror, selection.suite);
+        let dists = format!("{}/dists/{}", self.mirror, suite.name);
         let listed = release.file(&path).ok_or_else(|| Error::Missing {
             whence: format!("{dists}/InRelease"),
             what: path.clone(),

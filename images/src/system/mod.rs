@@ -64,7 +64,7 @@ pub(crate) fn gather_on(
     options: &Options<'_>,
     host: &Host,
 ) -> Result<Stock, Error> {
-    let selection = offer(name)?.selection;
+    let selection = offer(name)?.system()?;
     if let Some(bad) = packages.iter().find(|package| !relation::is_name(package)) {
         return Err(Error::PackageName { name: bad.clone() });
     }
@@ -110,8 +110,8 @@ fn request(selection: &Selection, packages: &[String]) -> String {
     let base = base.get(..16).unwrap_or_default();
     format!(
         "{} {} {base} {}",
-        selection.suite,
-        selection.architecture,
+        selection.suite.name,
+        selection.suite.architecture,
         extra.join(" ")
     )
     .trim_end()
@@ -131,7 +131,7 @@ fn choose(
     request: &str,
     packages: &[String],
 ) -> Result<(Plan, Vec<Package>), Error> {
-    let contents = archive.contents(selection, |_| true)?;
+    let contents = archive.contents(&selection.suite, |_| true)?;
     let index = &contents.index;
     let closure = |names: &[&str]| {
         resolve(index, names).map_err(|why| Error::Packages {
@@ -164,8 +164,8 @@ fn choose(
     };
     let plan = Plan {
         request: request.to_owned(),
-        suite: selection.suite.to_owned(),
-        architecture: selection.architecture.to_owned(),
+        suite: selection.suite.name.to_owned(),
+        architecture: selection.suite.architecture.to_owned(),
         mirror: archive.mirror.to_owned(),
         release: contents.release.clone(),
         verified_by: contents.verified_by.unwrap_or("nobody").to_owned(),

@@ -12,6 +12,8 @@ pub(super) const VERSION: &str = "6.99-test";
 pub(super) const KERNEL: &[u8] = b"this is the kernel";
 /// What stands for busybox.
 pub(super) const BUSYBOX: &[u8] = b"this is busybox";
+/// What stands for firmware, and for its variables.
+pub(super) const FIRMWARE: [&[u8]; 2] = [b"this is code", b"these are variables"];
 
 /// An `ar` archive.
 pub(super) fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -169,6 +171,16 @@ pub(super) fn busybox_deb() -> Vec<u8> {
     deb(&[("./usr/bin/busybox", BUSYBOX), ("./usr/share/doc/x", b"x")])
 }
 
+/// The package of firmware for flash, with more than is wanted of it.
+pub(super) fn firmware_deb() -> Vec<u8> {
+    let [code, variables] = FIRMWARE;
+    deb(&[
+        ("./usr/share/qemu-efi-riscv64/RISCV_VIRT_VARS.fd", variables),
+        ("./usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd", code),
+        ("./usr/share/doc/x", b"x"),
+    ])
+}
+
 /// The files of an archive, by path.
 #[derive(Clone)]
 pub(super) struct Tree {
@@ -178,6 +190,7 @@ pub(super) struct Tree {
 
 pub(super) const KERNEL_PATH: &str = "pool/main/l/linux/linux-image.deb";
 pub(super) const BUSYBOX_PATH: &str = "pool/main/b/busybox/busybox.deb";
+pub(super) const FIRMWARE_PATH: &str = "pool/main/e/edk2/qemu-efi-riscv64.deb";
 pub(super) const RELEASE_PATH: &str = "dists/trixie/InRelease";
 pub(super) const PACKAGES_PATH: &str = "dists/trixie/main/binary-riscv64/Packages.xz";
 
@@ -188,9 +201,10 @@ impl Tree {
     }
 
     pub(super) fn of(kernel: Vec<u8>, busybox: Vec<u8>) -> Tree {
+        let firmware = firmware_deb();
         let packages = format!(
             "Package: linux-image-riscv64\nVersion: 6.99\nDepends: linux-image-{VERSION} (= 6.99)\n\
-             Filename: pool/none.deb\nSize: 0\nSHA256: {}\n\n{}{}{}",
+             Filename: pool/none.deb\nSize: 0\nSHA256: {}\n\n{}{}{}{}",
             Sha256::of(b""),
             package(
                 &format!("linux-image-{VERSION}"),
@@ -200,6 +214,7 @@ impl Tree {
             ),
             package("linux-image-6.1-old", "6.1", "pool/old.deb", b""),
             package("busybox-static", "1:1.37", BUSYBOX_PATH, &busybox),
+            package("qemu-efi-riscv64", "2025.02", FIRMWARE_PATH, &firmware),
         );
         let packages = xz(packages.as_bytes());
         let sum = Sha256::of(&packages);
@@ -215,6 +230,7 @@ impl Tree {
             (by_hash, packages),
             (KERNEL_PATH.to_owned(), kernel),
             (BUSYBOX_PATH.to_owned(), busybox),
+            (FIRMWARE_PATH.to_owned(), firmware),
         ];
         Tree {
             files: files.into_iter().collect(),

@@ -6,6 +6,7 @@ mod faults;
 mod fixtures;
 mod hostile;
 mod packages;
+mod parcels;
 mod scripts;
 mod server;
 mod signed;
