@@ -70,6 +70,9 @@ END
     # The disk is new, so that it reads as zeros everywhere.
     chroot "$tools" mkfs.ext4 -q -L root -U "$root_uuid" \
         -E assume_storage_prezeroed=1,nodiscard "${disk}2"
+    # As udev would: GRUB writes the root's UUID into its menu only where it sees it here.
+    mkdir -p /dev/disk/by-uuid
+    ln -s "../../${disk##*/}2" "/dev/disk/by-uuid/$root_uuid"
 }
 
 mount_target() {
