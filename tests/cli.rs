@@ -129,7 +129,7 @@ fn command_lines_that_make_no_sense() {
         ("run debian:riscv64 --exec ls --initrd x", &["--initrd"]),
         ("run debian:riscv64 --exec ls --serial stdio", &["--serial"]),
         ("run x.elf --mirror http://localhost", &["--mirror"]),
-        ("run --disk x.img", &["--disk", "named images"]),
+        ("run --disk x.img", &["--disk", "named systems"]),
         ("run debian:riscv64 --disk x.img --exec ls", &["--exec"]),
         ("image", &["build"]),
         ("image build debian:riscv64", &["--output"]),

@@ -8,6 +8,8 @@
 mod command;
 #[path = "guests/disk.rs"]
 mod disk;
+#[path = "guests/efi.rs"]
+mod efi;
 #[path = "common/fat.rs"]
 mod fat;
 #[path = "guests/firmware.rs"]
@@ -20,6 +22,8 @@ mod interrupts;
 mod lasting;
 #[path = "guests/machine.rs"]
 mod machine;
+#[path = "guests/netboot.rs"]
+mod netboot;
 #[path = "guests/network.rs"]
 mod network;
 #[path = "guests/nvme.rs"]
@@ -32,5 +36,7 @@ mod session;
 mod share;
 #[path = "guests/terminal.rs"]
 mod terminal;
+#[path = "guests/unpacked.rs"]
+mod unpacked;
 #[path = "guests/vsock.rs"]
 mod vsock;

@@ -1,7 +1,7 @@
-//! Disks that are asked how they boot: any bytes, and a small ext2 file system with any
-//! bytes of it changed.
+//! Disks that are asked how they boot: any bytes, and a small ext2 and a small FAT file
+//! system with any bytes of them changed.
 
-use isoform::boot::disk::{find, partition};
+use isoform::boot::disk::{find, find_efi, partition};
 use isoform::boot::load::Source;
 
 /// Bytes in a block of the file system.
@@ -23,13 +23,14 @@ const CONTENT: &[u8] = b"kernel";
 pub fn run(data: &[u8]) {
     let source = Source::from_bytes("fuzz", data.to_vec());
     let _ = find(&source);
-    let mut disk = file_system();
-    for change in data.chunks_exact(3) {
-        let place = usize::from(u16::from_le_bytes([change[0], change[1]]));
-        let places = disk.len();
-        disk[place % places] ^= change[2];
+    let _ = find_efi(&source);
+    let system = Source::from_bytes("fuzz", changed(system_partition(), data));
+    let efi = find_efi(&system).expect("memory can be read");
+    if data.len() < 3 {
+        let efi = efi.expect("it has a program");
+        assert_eq!(efi.programs, ["BOOTX64.EFI"]);
     }
-    let source = Source::from_bytes("fuzz", disk);
+    let source = Source::from_bytes("fuzz", changed(file_system(), data));
     for partition in partition::partitions(&source).expect("memory can be read") {
         assert!(partition.start + partition.len <= source.len());
     }
@@ -39,6 +40,38 @@ pub fn run(data: &[u8]) {
         assert_eq!(found.kernel.head().expect("memory can be read"), CONTENT);
         assert!(found.append.starts_with("root=UUID="));
     }
+}
+
+/// The disk with a change for each three bytes.
+fn changed(mut disk: Vec<u8>, data: &[u8]) -> Vec<u8> {
+    for change in data.chunks_exact(3) {
+        let place = usize::from(u16::from_le_bytes([change[0], change[1]]));
+        let places = disk.len();
+        disk[place % places] ^= change[2];
+    }
+    disk
+}
+
+/// A FAT12 file system of clusters of a sector, with a program in `/EFI/BOOT`.
+fn system_partition() -> Vec<u8> {
+    const SECTOR: usize = 512;
+    let mut disk = vec![0; SECTOR * 32];
+    let mut put = |at: usize, bytes: &[u8]| {
+        disk[at..][..bytes.len()].copy_from_slice(bytes);
+    };
+    put(11, &[0, 2, 1, 1, 0, 1, 16, 0, 32, 0, 0xf8, 1, 0]);
+    put(510, &[0x55, 0xaa]);
+    put(SECTOR, &[0xff; 8]);
+    let folder = |name: &[u8; 11], cluster: u8| {
+        let mut entry = [0; 32];
+        entry[..11].copy_from_slice(name);
+        (entry[11], entry[26]) = (0x10, cluster);
+        entry
+    };
+    put(SECTOR * 2, &folder(b"EFI        ", 2));
+    put(SECTOR * 3, &folder(b"BOOT       ", 3));
+    put(SECTOR * 4, b"BOOTX64 EFI\x20");
+    disk
 }
 
 /// A file system with `/vmlinuz` on it (the second extended file system's layout).

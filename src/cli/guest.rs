@@ -62,7 +62,8 @@ pub(super) struct Args {
     /// Where no IMAGE is a program, the first bank is what starts, at 0x20000000, and a
     /// kernel given with --kernel is handed to it. A bank holds 32 MiB; of a shorter file
     /// the rest is erased flash, and the file grows when the guest writes there. With
-    /// snapshot=on what the guest writes vanishes with the machine.
+    /// snapshot=on what the guest writes vanishes with the machine. Beside edk2:riscv64, it
+    /// is the second bank, in a file that is made where there is none.
     #[arg(long = "pflash", value_name = "FLASH",
           value_parser = config::firmware::pflash, help_heading = MACHINE)]
     pub(super) pflash: Vec<PflashSpec>,

@@ -8,14 +8,14 @@ use isoform_images::{self as images, Options};
 
 use super::progress::Reporter;
 use super::run::Args;
-use super::{Failure, conflict, handed, system};
+use super::{Failure, conflict, firmware, handed, system};
 use crate::boot::load::{
-    self, Firmware, Kind, LoadError, Payload, Program, Source, StartMode, detect, detect_path,
+    self, Disk, Firmware, Kind, LoadError, Payload, Program, Source, StartMode, detect, detect_path,
 };
 use crate::config::firmware::FLASH_BANKS;
 use crate::config::{
-    self, BiosChoice, ClockChoice, DriveSpec, FwCfgItem, MachineConfig, RAM_BASE, SerialSpec,
-    drive, net, share,
+    self, BiosChoice, ClockChoice, DriveSpec, FwCfgItem, MachineConfig, PflashSpec, RAM_BASE,
+    SerialSpec, drive, net, share,
 };
 
 /// The guest that runs when nothing else is asked for.
@@ -32,6 +32,8 @@ pub(super) struct Start {
     pub(super) append: Option<String>,
     /// An IMAGE that is a disk.
     pub(super) disk: Option<DriveSpec>,
+    /// What the flash banks hold.
+    pub(super) pflash: Vec<PflashSpec>,
     /// What firmware in flash is handed.
     pub(super) handed: Vec<FwCfgItem>,
 }
@@ -61,7 +63,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         ));
     }
     share::check(&args.shares).map_err(conflict)?;
-    let firmware = firmware(args.guest.bios.as_ref(), start.program.as_ref())?;
+    let firmware = below(args.guest.bios.as_ref(), start.program.as_ref())?;
     let fw_cfg = handed::items(&args.guest.fw_cfg, start.handed)?;
     if let Some(program) = &start.program
         && (args.exec.is_none() || verbose)
@@ -83,7 +85,7 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
         vsock: args.vsock.clone(),
         balloon: args.balloon,
         shares: args.shares.clone(),
-        pflash: args.guest.pflash.clone(),
+        pflash: start.pflash,
         fw_cfg,
         serial,
         machine: args.guest.machine,
@@ -111,21 +113,18 @@ pub(super) fn build(args: &Args, verbose: bool) -> Result<(MachineConfig, Payloa
 }
 
 /// The name of the catalogue that IMAGE is, if it is one.
-pub(super) fn catalogue_name(args: &Args) -> Option<&str> {
-    args.guest
-        .image
-        .as_deref()
-        .and_then(OsStr::to_str)
-        .filter(|name| images::knows(name))
+pub(super) fn catalogue_name(args: &Args) -> Option<(&str, images::Kind)> {
+    let name = args.guest.image.as_deref().and_then(OsStr::to_str)?;
+    Some((name, images::kind(name)?))
 }
 
 /// What can be said without looking at a file.
 fn check_options(args: &Args) -> Result<(), Failure> {
-    let named = catalogue_name(args).is_some();
+    let named = catalogue_name(args).map(|(_, kind)| kind);
     if args.exec.is_some() {
-        if !named {
+        if named != Some(images::Kind::System) {
             return Err(conflict(
-                "--exec needs a named image to run the command in, such as debian:riscv64",
+                "--exec needs a named system to run the command in, such as debian:riscv64",
             ));
         }
         if args.guest.initrd.is_some() {
@@ -149,7 +148,7 @@ fn check_options(args: &Args) -> Result<(), Failure> {
             "there are {FLASH_BANKS} flash banks; give --pflash at most so often"
         )));
     }
-    if args.guest.mirror.is_some() && !named {
+    if args.guest.mirror.is_some() && named.is_none() {
         return Err(conflict(
             "--mirror is for named images, such as debian:riscv64",
         ));
@@ -173,24 +172,29 @@ fn check_drive(spec: &DriveSpec) -> Result<(), LoadError> {
 
 /// Finds out what IMAGE is and puts the options beside it.
 fn start(args: &Args, verbose: bool) -> Result<Start, Failure> {
-    let mut start = match &args.guest.image {
+    let named = catalogue_name(args);
+    let mut start = match (&args.guest.image, named) {
         _ if args.disk.is_some() => system::lasting(args)?,
-        None => Start::default(),
-        Some(_) if catalogue_name(args).is_some() => named_image(args, verbose)?,
-        Some(image) => image_file(args, image)?,
+        (None, _) => Start::default(),
+        (Some(_), Some((name, images::Kind::Firmware))) => firmware::named(args, name)?,
+        (Some(_), Some((name, _))) => named_image(args, name, verbose)?,
+        (Some(image), None) => image_file(args, image)?,
     };
-    if !args.guest.pflash.is_empty() && catalogue_name(args).is_some() {
-        return Err(conflict(
-            "a named image has a kernel of its own and is not started from flash; leave \
-             --pflash or the name out",
-        ));
+    if start.pflash.is_empty() && !args.guest.pflash.is_empty() {
+        if named.is_some() {
+            return Err(conflict(
+                "this named image is not started from flash; leave --pflash or the name out",
+            ));
+        }
+        start.pflash.clone_from(&args.guest.pflash);
     }
-    let in_flash = !args.guest.pflash.is_empty() && start.program.is_none();
-    if in_flash && let Some(kernel) = &args.guest.kernel {
-        let (initrd, append) = (&args.guest.initrd, &args.guest.append);
-        start.handed = handed::kernel(kernel, initrd.as_deref(), append.as_deref())?;
+    if !start.pflash.is_empty() && start.program.is_none() {
         start.program = Some(Program::in_flash());
-        return Ok(start);
+        if let Some(kernel) = &args.guest.kernel {
+            let (initrd, append) = (&args.guest.initrd, &args.guest.append);
+            start.handed = handed::kernel(kernel, initrd.as_deref(), append.as_deref())?;
+            return Ok(start);
+        }
     }
     if let Some(kernel) = &args.guest.kernel {
         let program = detect_path(kernel)?;
@@ -213,9 +217,6 @@ fn start(args: &Args, verbose: bool) -> Result<Start, Failure> {
             None => append.clone(),
         });
     }
-    if !args.guest.pflash.is_empty() && start.program.is_none() {
-        start.program = Some(Program::in_flash());
-    }
     let firmware_file = matches!(args.guest.bios, Some(BiosChoice::File(_)));
     if start.program.is_none() && start.disk.is_none() && !firmware_file {
         start.program = Some(detect(Source::from_static(
@@ -227,8 +228,7 @@ fn start(args: &Args, verbose: bool) -> Result<Start, Failure> {
 }
 
 /// Gets an image of the catalogue, and the command for `--exec` beside it.
-fn named_image(args: &Args, verbose: bool) -> Result<Start, Failure> {
-    let name = catalogue_name(args).unwrap_or_default();
+fn named_image(args: &Args, name: &str, verbose: bool) -> Result<Start, Failure> {
     let progress = match args.exec {
         Some(_) => Reporter::for_exec(verbose),
         None => Reporter::new(),
@@ -284,7 +284,10 @@ fn image_file(args: &Args, image: &OsString) -> Result<Start, Failure> {
     };
     eprintln!("{}: {}", path.display(), disk.name());
     Ok(Start {
-        disk: Some(DriveSpec::of(path)),
+        disk: Some(DriveSpec {
+            readonly: *disk == Disk::Iso9660,
+            ..DriveSpec::of(path)
+        }),
         ..Start::default()
     })
 }
@@ -310,7 +313,7 @@ fn name_hint(mut error: LoadError) -> LoadError {
 }
 
 /// What runs below the program: as asked, or as the program needs.
-fn firmware(bios: Option<&BiosChoice>, program: Option<&Program>) -> Result<Firmware, LoadError> {
+fn below(bios: Option<&BiosChoice>, program: Option<&Program>) -> Result<Firmware, LoadError> {
     Ok(match bios {
         Some(BiosChoice::None) => Firmware::None,
         Some(BiosChoice::Builtin) => Firmware::Builtin,

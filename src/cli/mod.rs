@@ -10,6 +10,7 @@ mod disasm;
 mod disk;
 mod explain;
 mod failure;
+mod firmware;
 mod guest;
 mod handed;
 mod image;

@@ -16,6 +16,11 @@ use crate::config::{self, BackendChoice, ClockChoice, Outcome, SerialSpec, Share
 /// raw, packed with gzip, zstd or xz, or an EFI zboot file), raw disks. Without
 /// IMAGE and --kernel, a small guest that is built in.
 ///
+/// A disk boots by the kernel that its menu names (extlinux.conf or grub.cfg on
+/// ext2/3/4), or else by UEFI firmware from its EFI system partition: EDK2, if it is
+/// installed or in the cache. edk2:riscv64 and u-boot:riscv64 as IMAGE fetch firmware and
+/// start it with what --drive and --net give.
+///
 /// A program that occupies the start of memory, or that reports through `tohost`,
 /// gets the bare machine; kernels get a firmware interface (SBI) that is built
 /// in. --bios overrides either.
@@ -42,7 +47,8 @@ pub(super) struct Args {
     /// names are resolved at 10.0.2.3. The host itself is reached at 10.0.2.2, and only with
     /// host=on, which also lets it reach the addresses where clouds keep a host's
     /// secrets. restrict=on lets nothing out but answers of published ports. tftp=DIR
-    /// serves a folder to firmware that boots over the network.
+    /// serves a folder to firmware that boots over the network; bootfile=PATH is the
+    /// file in it that firmware starts.
     ///
     /// switch:NAME is a network of all machines of this user that name it, without root;
     /// addresses on it are the guests' affair. tap is an interface of this machine's, made

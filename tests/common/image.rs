@@ -17,11 +17,10 @@ pub(crate) fn skip(test: &str, why: &str) {
     said.expect("standard output is there");
 }
 
-/// The image, or `None` and a word about it where no mirror can be reached.
-pub(crate) fn debian(test: &str) -> Option<&'static Image> {
-    static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
-    let image = IMAGE.get_or_init(|| match fetch(DEBIAN, &Options::new(&Silent)) {
-        Ok(image) => Ok(image),
+/// What came of asking the archive; why not, where no mirror can be reached.
+pub(crate) fn reached<T>(asked: Result<T, Error>) -> Result<T, String> {
+    match asked {
+        Ok(got) => Ok(got),
         Err(
             error @ (Error::NoMirror { .. }
             | Error::Unreachable { .. }
@@ -31,12 +30,12 @@ pub(crate) fn debian(test: &str) -> Option<&'static Image> {
             | Error::AllMirrors { .. }),
         ) => Err(error.to_string()),
         Err(error) => panic!("{error}"),
-    });
-    match image {
-        Ok(image) => Some(image),
-        Err(why) => {
-            skip(test, why);
-            None
-        }
     }
+}
+
+/// The image, or `None` and a word about it where no mirror can be reached.
+pub(crate) fn debian(test: &str) -> Option<&'static Image> {
+    static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
+    let image = IMAGE.get_or_init(|| reached(fetch(DEBIAN, &Options::new(&Silent))));
+    image.as_ref().map_err(|why| skip(test, why)).ok()
 }

@@ -4,59 +4,15 @@ use crate::fat;
 use crate::image::{debian, skip};
 use crate::program::{isoform_run, run};
 use crate::session::Session;
-use isoform_images::unpack::{deb_files, read_whole};
-use isoform_images::{Error, Image, Options, Silent, packages};
-use std::collections::HashMap;
+use crate::unpacked::{EDK2_CODE, EDK2_VARS, Files, UBOOT, firmware};
+use isoform_images::Image;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Instant;
 
-const EDK2_CODE: &str = "usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd";
-const EDK2_VARS: &str = "usr/share/qemu-efi-riscv64/RISCV_VIRT_VARS.fd";
-const UBOOT: &str = "usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin";
-/// No file taken from a package is larger.
-const LARGEST: u64 = 64 << 20;
 /// A key that the boot menu and the shell's countdown listen to.
 const ESCAPE: &[u8] = b"\x1b";
-
-type Files = HashMap<String, Vec<u8>>;
-
-/// Takes the firmware out of Debian's packages.
-fn unpack() -> Result<Files, Error> {
-    let mut files = Files::new();
-    for deb in packages(&["qemu-efi-riscv64", "u-boot-qemu"], &Options::new(&Silent))? {
-        let name = deb.display().to_string();
-        let opened = fs::File::open(&deb).expect("it is in the cache");
-        deb_files(opened, &name, |path, size, content| {
-            if [EDK2_CODE, EDK2_VARS, UBOOT].contains(&path) {
-                let bytes = read_whole(content, size, LARGEST);
-                files.insert(path.into(), bytes.expect("a whole file"));
-            }
-            Ok(())
-        })?;
-    }
-    Ok(files)
-}
-
-/// The firmware, or `None` and a word about it where no mirror can be reached.
-fn firmware(test: &str) -> Option<&'static Files> {
-    static FILES: OnceLock<Result<Files, String>> = OnceLock::new();
-    let files = FILES.get_or_init(|| match unpack() {
-        Ok(files) => Ok(files),
-        Err(
-            error @ (Error::NoMirror { .. }
-            | Error::Unreachable { .. }
-            | Error::Interrupted { .. }
-            | Error::NotDebian { .. }
-            | Error::Status { .. }
-            | Error::AllMirrors { .. }),
-        ) => Err(error.to_string()),
-        Err(error) => panic!("{error}"),
-    });
-    files.as_ref().map_err(|why| skip(test, why)).ok()
-}
 
 /// `isoform run` with EDK2's code and the folder's variables, made anew where there are
 /// none.
@@ -153,9 +109,9 @@ fn edk2_starts_linux(test: &str, options: &str) {
     let read = |path: &Path| fs::read(path).expect("read");
     let script = b"fs0:\r\nlinux.efi initrd=\\initrd.img console=ttyS0 quiet\r\n";
     let content = fat::disk(&[
-        (b"STARTUP NSH", script),
-        (b"LINUX   EFI", &read(&image.kernel)),
-        (b"INITRD  IMG", &read(&image.initrd)),
+        ("startup.nsh", script),
+        ("linux.efi", &read(&image.kernel)),
+        ("initrd.img", &read(&image.initrd)),
     ]);
     fs::write(&disk, content).expect("written");
     let mut command = edk2(files, folder.path());
@@ -166,19 +122,6 @@ fn edk2_starts_linux(test: &str, options: &str) {
     guest.keys(b"ls /sys/firmware/efi; poweroff -f\n");
     guest.expect("fw_platform_size");
     assert_eq!(guest.end().code(), Some(0));
-}
-
-/// What a disk's first sector says of its one partition, which begins with the next MiB
-/// and has this many sectors: where U-Boot looks for files.
-fn partitioned(sectors: u32) -> Vec<u8> {
-    const BEGIN: u32 = 2048;
-    let mut disk = vec![0; BEGIN as usize * 512];
-    let entry = [0x80, 0, 0, 0, 0x83, 0, 0, 0];
-    disk[446..][..8].copy_from_slice(&entry);
-    disk[454..][..4].copy_from_slice(&BEGIN.to_le_bytes());
-    disk[458..][..4].copy_from_slice(&sectors.to_le_bytes());
-    disk[510..][..2].copy_from_slice(&[0x55, 0xaa]);
-    disk
 }
 
 /// A disk with ext4 from which U-Boot starts Linux as `extlinux.conf` says.
@@ -203,7 +146,7 @@ fn extlinux(test: &str, folder: &Path, image: &Image) -> Option<PathBuf> {
     };
     assert!(made.status.success(), "{made:?}");
     let part = fs::read(&part).expect("read");
-    let mut content = partitioned((part.len() / 512) as u32);
+    let mut content = fat::partitioned(0x83, (part.len() / 512) as u32);
     content.extend(part);
     fs::write(&disk, content).expect("written");
     Some(disk)

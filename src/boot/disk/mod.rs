@@ -5,17 +5,22 @@
 //! system (`ext`) and does what its boot loader would be told there: U-Boot's
 //! `extlinux.conf`, else GRUB's `grub.cfg` (`menu`), else a kernel by its usual name.
 //! Nothing is written, and a journal is taken into account without being replayed.
+//! [`find_efi`] tells what firmware would find there instead ([`efi`]): a disk that says
+//! nothing that is understood here may boot by it.
 //!
 //! A disk is whatever a guest or a stranger made of it. Every size and place is checked
 //! against the file, and what may be read for one disk is bounded, so that no loop in
 //! it goes on. Not done: file systems other than ext, LVM, encryption, logical
 //! partitions of an MBR, and menus that are programs.
 
+pub mod efi;
 mod ext;
+mod fat;
 mod menu;
 pub mod partition;
 
 use super::load::{LoadError, Source};
+pub use efi::{Efi, find_efi};
 use ext::FileSystem;
 use menu::Choice;
 use partition::Partition;

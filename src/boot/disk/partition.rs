@@ -14,6 +14,11 @@ const LEGACY_BOOTABLE: u64 = 1 << 2;
 const ACTIVE: u8 = 0x80;
 /// MBR type of the entry that protects a GPT.
 const PROTECTIVE: u8 = 0xee;
+/// Types of an EFI system partition (UEFI 2.10, 5.2.2 and table 5.7).
+const SYSTEM: u8 = 0xef;
+const SYSTEM_GUID: [u8; 16] = [
+    0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b,
+];
 
 /// A stretch of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct Partition {
     pub len: u64,
     /// The table says to boot from it.
     pub bootable: bool,
+    /// It is an EFI system partition.
+    pub efi: bool,
 }
 
 impl Partition {
@@ -60,6 +67,7 @@ pub fn partitions(disk: &Source) -> Result<Vec<Partition>, LoadError> {
             start: 0,
             len: disk.len(),
             bootable: false,
+            efi: false,
         });
     }
     found.sort_by_key(|p| (Reverse(p.bootable), p.number));
@@ -106,7 +114,8 @@ fn gpt_entries(
 }
 
 fn gpt_entry(entry: &[u8], number: u32, sector: u64) -> Option<Partition> {
-    let unused = entry.get(..16)?.iter().all(|byte| *byte == 0);
+    let kind = entry.get(..16)?;
+    let unused = kind.iter().all(|byte| *byte == 0);
     let (first, last) = (u64_at(entry, 32)?, u64_at(entry, 40)?);
     let sectors = last.checked_sub(first)?.checked_add(1)?;
     (!unused).then_some(Partition {
@@ -114,6 +123,7 @@ fn gpt_entry(entry: &[u8], number: u32, sector: u64) -> Option<Partition> {
         start: first.checked_mul(sector)?,
         len: sectors.checked_mul(sector)?,
         bootable: u64_at(entry, 48)? & LEGACY_BOOTABLE != 0,
+        efi: kind == SYSTEM_GUID,
     })
 }
 
@@ -143,6 +153,7 @@ fn mbr(disk: &Source) -> Result<Vec<Partition>, LoadError> {
             start,
             len,
             bootable: status == ACTIVE,
+            efi: kind == SYSTEM,
         })
     };
     Ok(table.chunks(16).zip(1..).filter_map(partition).collect())
@@ -172,7 +183,7 @@ mod tests {
     fn put_gpt(disk: &mut [u8], at: usize, table: usize, sector: usize) {
         for (n, attributes) in [(0_usize, 0_u64), (1, LEGACY_BOOTABLE)] {
             let entry = &mut disk[table + n * 128..][..128];
-            entry[..16].fill(7);
+            entry[..16].copy_from_slice(&[SYSTEM_GUID, [7; 16]][n]);
             let first = ((n + 1) * MIB / sector) as u64;
             let last = ((n + 2) * MIB / sector) as u64 - 1;
             entry[32..40].copy_from_slice(&first.to_le_bytes());
@@ -195,6 +206,7 @@ mod tests {
             start: u64::from(number) << 20,
             len: 1 << 20,
             bootable: number == 2,
+            efi: number == 1,
         });
         for sector in [512, 4096] {
             let mut bytes = vec![0; 4 * MIB];
@@ -218,6 +230,9 @@ mod tests {
         let found = disk(bytes.clone());
         assert_eq!((found.len(), found[0].number), (1, 2));
         assert_eq!((found[0].start, found[0].len), (1 << 20, 1 << 20));
+        assert!(!found[0].efi);
+        bytes[446 + 16 + 4] = SYSTEM;
+        assert!(disk(bytes.clone())[0].efi);
         // One that leads out of the disk is none.
         bytes.truncate(2 * MIB - 512);
         assert_eq!(disk(bytes)[0].number, 0);

@@ -19,6 +19,8 @@ pub enum Disk {
     Squashfs,
     /// A CD image.
     Iso9660,
+    /// A FAT file system without partitions.
+    Fat,
 }
 
 /// How much of a disk is looked at: btrfs keeps its superblock at 64 KiB.
@@ -45,6 +47,8 @@ impl Disk {
             Some(Disk::Xfs)
         } else if at(0, b"hsqs") {
             Some(Disk::Squashfs)
+        } else if at(510, &[0x55, 0xaa]) && (at(54, b"FAT") || at(82, b"FAT")) {
+            Some(Disk::Fat)
         } else if at(510, &[0x55, 0xaa]) && has_partition(head) {
             Some(Disk::Mbr)
         } else {
@@ -62,6 +66,7 @@ impl Disk {
             Disk::Xfs => "a raw XFS file system",
             Disk::Squashfs => "a squashfs file system",
             Disk::Iso9660 => "a CD image (ISO 9660)",
+            Disk::Fat => "a raw FAT file system",
         }
     }
 }
