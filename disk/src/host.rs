@@ -4,6 +4,7 @@ use crate::{Access, DiskError};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
+use std::ops::Deref;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +25,7 @@ pub enum Cache {
 ///
 /// # Errors
 /// It cannot be opened, is in use, or is something else.
-pub fn open_locked(path: &Path, access: Access) -> Result<(File, u64), DiskError> {
+pub fn open_locked(path: &Path, access: Access) -> Result<(LockedFile, u64), DiskError> {
     let host = HostFile::open(path, access, Cache::Writeback)?;
     Ok((host.file, host.len))
 }
@@ -34,10 +35,49 @@ const ZEROS: usize = 64 << 10;
 /// Where memory for direct access begins.
 const ALIGNMENTS: [usize; 2] = [512, 4096];
 
+/// An open file with its lock, if its file system has any. Dropped, it is unlocked.
+///
+/// Closing alone does not do that while somebody holds a duplicate of the descriptor: a
+/// child of this process does until it executes its program, whoever started it.
+#[derive(Debug)]
+pub struct LockedFile(File);
+
+impl LockedFile {
+    /// Many may read a file, or one may write it.
+    fn lock(file: File, path: &Path, access: Access) -> Result<Self, DiskError> {
+        let operation = match access {
+            Access::Write => FlockOperation::NonBlockingLockExclusive,
+            Access::Read => FlockOperation::NonBlockingLockShared,
+        };
+        match flock(&file, operation) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(DiskError::InUse(path.to_owned())),
+            // Some file systems have no locks; that is no reason to refuse a disk.
+            Err(e) => log::warn!("{} cannot be locked: {e}", path.display()),
+        }
+        Ok(Self(file))
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        // Where it cannot be locked it cannot be unlocked.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+impl Deref for LockedFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
 /// An open file. Offsets and lengths are in bytes.
 #[derive(Debug)]
 pub(crate) struct HostFile {
-    file: File,
+    file: LockedFile,
     path: PathBuf,
     len: u64,
     is_file: bool,
@@ -83,7 +123,7 @@ impl HostFile {
 
     /// Takes an open file, which is called `path` in messages, and locks it.
     pub(crate) fn from_file(
-        mut file: File,
+        file: File,
         path: &Path,
         access: Access,
         cache: Cache,
@@ -103,9 +143,9 @@ impl HostFile {
                 },
             });
         }
-        lock(&file, path, access)?;
+        let file = LockedFile::lock(file, path, access)?;
         // A block device's metadata has no size; its end has.
-        let len = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        let len = (&*file).seek(SeekFrom::End(0)).map_err(failed)?;
         let mut host = Self {
             file,
             path: path.to_owned(),
@@ -234,7 +274,7 @@ impl HostFile {
         // What lies beyond the end reads as zeros once the file is longer.
         let end = offset.checked_add(len).ok_or(ErrorKind::InvalidInput)?;
         let inside = end.min(self.len).saturating_sub(offset);
-        if inside == 0 || fallocate(&self.file, mode, offset, inside).is_ok() {
+        if inside == 0 || fallocate(&*self.file, mode, offset, inside).is_ok() {
             return self.lengthen(end);
         }
         let zeros = [0; ZEROS];
@@ -254,7 +294,7 @@ impl HostFile {
             return;
         }
         let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        if let Err(e) = fallocate(&self.file, mode, offset, len) {
+        if let Err(e) = fallocate(&*self.file, mode, offset, len) {
             log::debug!("{}: nothing is given back: {e}", self.path.display());
         }
     }
@@ -295,31 +335,14 @@ impl HostFile {
     /// cannot tell is data.
     pub(crate) fn extent(&self, offset: u64) -> (bool, u64) {
         use rustix::fs::{SeekFrom, seek};
-        match seek(&self.file, SeekFrom::Data(offset)) {
+        match seek(&*self.file, SeekFrom::Data(offset)) {
             Ok(data) if data > offset => (false, data),
             Ok(_) => {
-                let hole = seek(&self.file, SeekFrom::Hole(offset));
+                let hole = seek(&*self.file, SeekFrom::Hole(offset));
                 (true, hole.unwrap_or(self.len).max(offset))
             }
             Err(rustix::io::Errno::NXIO) => (false, self.len.max(offset)),
             Err(_) => (true, self.len.max(offset)),
-        }
-    }
-}
-
-/// Many may read a file, or one may write it.
-fn lock(file: &File, path: &Path, access: Access) -> Result<(), DiskError> {
-    let operation = match access {
-        Access::Write => FlockOperation::NonBlockingLockExclusive,
-        Access::Read => FlockOperation::NonBlockingLockShared,
-    };
-    match flock(file, operation) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(DiskError::InUse(path.to_owned())),
-        // Some file systems have no locks; that is no reason to refuse a disk.
-        Err(e) => {
-            log::warn!("{} cannot be locked: {e}", path.display());
-            Ok(())
         }
     }
 }
@@ -371,5 +394,25 @@ impl Bounce {
         self.memory
             .get_mut(self.start..self.start + self.len)
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_with_the_image_whoever_inherited_the_file() {
+        let f = tempfile::NamedTempFile::new().expect("a temporary file");
+        let open = |access| HostFile::open(f.path(), access, Cache::Writeback);
+        for access in [Access::Write, Access::Read] {
+            let host = open(access).expect("free");
+            // As a child has it between fork and exec.
+            let duplicate = host.file.try_clone().expect("a duplicate");
+            assert!(matches!(open(Access::Write), Err(DiskError::InUse(_))));
+            drop(host);
+            drop(open(Access::Write).expect("free at once"));
+            drop(duplicate);
+        }
     }
 }

@@ -33,7 +33,7 @@ mod raw;
 pub use check::{Report, check};
 pub use convert::convert;
 pub use error::DiskError;
-pub use host::{Cache, open_locked};
+pub use host::{Cache, LockedFile, open_locked};
 pub use image::{Access, Extent, Image, Info, Request, info};
 pub use make::{NewImage, create, overlay, resize};
 pub use probe::{Format, foreign};

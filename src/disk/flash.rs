@@ -7,9 +7,8 @@
 //! hears of), and all of it is once the machine has ended.
 
 use crate::config::firmware::{FLASH_BANK, PflashSpec};
-use isoform_disk::{Access, DiskError, open_locked};
+use isoform_disk::{Access, DiskError, LockedFile, open_locked};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -38,7 +37,7 @@ pub enum FlashError {
 /// An open file.
 #[derive(Debug)]
 pub struct FlashFile {
-    file: File,
+    file: LockedFile,
     length: u64,
     read_only: bool,
     keeps: bool,
