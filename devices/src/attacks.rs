@@ -31,6 +31,7 @@ fn disk(asked: &Asked) -> Blk {
         serial: "attacked".into(),
         discard: true,
         preferred: 4096,
+        queues: 2,
     };
     let asked = asked.clone();
     let submit = move |request| {

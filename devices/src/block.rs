@@ -7,8 +7,9 @@
 
 /// Bytes of a sector, the unit of addresses here, whatever a device's block size.
 pub const SECTOR: u64 = 512;
-/// Bytes of data of one request.
-pub const PIECE: u64 = 256 << 10;
+/// Bytes of data of one request: as many as drivers mostly ask for at once, since each
+/// costs the way to another thread and back.
+pub const PIECE: u64 = 1 << 20;
 /// Sectors of one range to discard: 1 GiB.
 pub const DISCARD_MAX: u32 = 1 << 21;
 /// Sectors of one range to make zeros: 64 MiB, which a host may have to write.
@@ -33,7 +34,7 @@ pub enum BlockOp {
         /// To be durable when completed: the driver knows of no cache (5.2.6.2).
         through: bool,
     },
-    /// Make durable what was completed before.
+    /// Make durable what was completed before, whatever queue asked for it.
     Flush,
     /// Give room back; what is read there then is zeros, or what was there before.
     Discard {
@@ -75,6 +76,17 @@ pub struct IoError;
 pub trait BlockPort: Send {
     /// Passes one request on.
     fn submit(&mut self, request: BlockRequest);
+
+    /// A buffer of `len` bytes for what is to be written; what it holds already is
+    /// nobody's.
+    fn buffer(&mut self, len: usize) -> Vec<u8> {
+        vec![0; len]
+    }
+
+    /// Takes the buffer of an answer, which the device needs no longer.
+    fn give_back(&mut self, buffer: Vec<u8>) {
+        drop(buffer);
+    }
 }
 
 impl<F: FnMut(BlockRequest) + Send> BlockPort for F {

@@ -105,6 +105,7 @@ impl Machine {
             serial: "fuzz".into(),
             discard: true,
             preferred: 4096,
+            queues: 2,
         };
         let submit = move |request| lock(&asked).push(request);
         let disk = maker.virtio(Blk::new(config, Box::new(submit)));

@@ -103,6 +103,7 @@ impl Rig {
             serial: "fuzz".into(),
             discard: true,
             preferred: 0,
+            queues: 2,
         };
         let port = |name: &str, is_console| PortConfig {
             name: name.into(),

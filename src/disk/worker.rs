@@ -1,5 +1,6 @@
 //! The thread that does a disk's work.
 
+use super::Buffers;
 use isoform_devices::block::{BlockOp, BlockRequest, IoError};
 use isoform_disk::Image;
 use std::sync::mpsc::{Sender, channel};
@@ -19,6 +20,7 @@ impl Worker {
     /// Works on `image`; each request's id and answer go to `done`.
     pub fn start(
         mut image: Image,
+        buffers: Buffers,
         done: impl Fn(u64, Answer) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (requests, queue) = channel::<Option<BlockRequest>>();
@@ -27,7 +29,7 @@ impl Worker {
             .spawn(move || {
                 // `None` is the end, whoever may still hold a sender.
                 for BlockRequest { id, op } in queue.into_iter().map_while(|request| request) {
-                    done(id, perform(&mut image, op));
+                    done(id, perform(&mut image, op, &buffers));
                 }
             })?;
         Ok(Self {
@@ -52,11 +54,11 @@ impl Drop for Worker {
     }
 }
 
-/// Does one piece of work, here and now.
-pub fn perform(image: &mut Image, op: BlockOp) -> Answer {
+/// Does one piece of work, here and now, its data in `buffers`.
+pub fn perform(image: &mut Image, op: BlockOp, buffers: &Buffers) -> Answer {
     let result = match op {
         BlockOp::Read { sector, len } => {
-            let mut bytes = vec![0; len];
+            let mut bytes = buffers.take(len);
             image.read(sector, &mut bytes).map(|()| bytes)
         }
         BlockOp::Write {
@@ -65,6 +67,7 @@ pub fn perform(image: &mut Image, op: BlockOp) -> Answer {
             through,
         } => {
             let written = image.write(sector, &data);
+            buffers.give_back(data);
             let durable = if through {
                 written.and_then(|()| image.flush())
             } else {

@@ -10,7 +10,7 @@ use super::shared::{Bells, Nudge, Shared};
 use crate::board::{Connections, FlashBank, Slot};
 use crate::config::{ClockChoice, Drive, DriveInterface, FwCfgName, MachineConfig, SlotId};
 use crate::console::{Console, ConsoleEvent, Output, Policy};
-use crate::disk::{FlashFile, FlashWorker, Worker, perform};
+use crate::disk::{Buffers, FlashFile, FlashWorker, Pooled, Worker, perform};
 use isoform_core::Clock;
 use isoform_devices::CharSink;
 use isoform_devices::block::{BlockPort, BlockRequest};
@@ -127,31 +127,21 @@ pub(super) fn disks(
     let mut slots = Vec::new();
     for drive in &config.drives {
         let Drive { slot, .. } = *drive;
-        let mut image = Image::open(&drive.request)?;
-        let into_slot = slot_of(drive, &image);
-        let post = time.post.clone();
-        let port: Box<dyn BlockPort> = if time.insn.is_some() {
-            Box::new(move |BlockRequest { id, op }| {
-                let answer = perform(&mut image, op);
-                post.post(Event::Block { slot, id, answer });
-            })
-        } else {
-            let done = move |id, answer| post.post(Event::Block { slot, id, answer });
-            let worker = Worker::start(image, done)?;
-            let requests = worker.requests();
-            workers.push(worker);
-            Box::new(move |request| {
-                // A worker lives as long as its machine.
-                let _ = requests.send(Some(request));
-            })
-        };
+        let image = Image::open(&drive.request)?;
+        let into_slot = slot_of(drive, &image, config.smp as u16);
+        let port = block_port(slot, image, time, workers)?;
         slots.push((slot, into_slot(port)));
     }
     Ok(slots)
 }
 
-/// The device that shows a drive's image to the guest, once it has a port.
-fn slot_of(drive: &Drive, image: &Image) -> impl FnOnce(Box<dyn BlockPort>) -> Slot + use<> {
+/// The device that shows a drive's image to the guest, once it has a port; one of virtio
+/// has so many queues.
+fn slot_of(
+    drive: &Drive,
+    image: &Image,
+    queues: u16,
+) -> impl FnOnce(Box<dyn BlockPort>) -> Slot + use<> {
     let (capacity, read_only) = (image.sectors(), image.read_only());
     let (discard, preferred) = (drive.request.discard, image.preferred());
     let (interface, serial) = (drive.interface, drive.serial.clone());
@@ -164,6 +154,7 @@ fn slot_of(drive: &Drive, image: &Image) -> impl FnOnce(Box<dyn BlockPort>) -> S
                 serial,
                 discard,
                 preferred,
+                queues,
             };
             Slot::Blk(config, port)
         }
@@ -178,6 +169,31 @@ fn slot_of(drive: &Drive, image: &Image) -> impl FnOnce(Box<dyn BlockPort>) -> S
             Slot::Nvme(config, port)
         }
     }
+}
+
+/// Passes requests on to an image's worker or, under the instruction clock, does them.
+fn block_port(
+    slot: SlotId,
+    mut image: Image,
+    time: &Time,
+    workers: &mut Vec<Worker>,
+) -> Result<Box<dyn BlockPort>, VmError> {
+    let post = time.post.clone();
+    let done = move |id, answer| post.post(Event::Block { slot, id, answer });
+    let buffers = Buffers::default();
+    let own = buffers.clone();
+    if time.insn.is_some() {
+        let submit = move |BlockRequest { id, op }| done(id, perform(&mut image, op, &own));
+        return Ok(Box::new(Pooled { submit, buffers }));
+    }
+    let worker = Worker::start(image, own, done)?;
+    let requests = worker.requests();
+    workers.push(worker);
+    let submit = move |request| {
+        // A worker lives as long as its machine.
+        let _ = requests.send(Some(request));
+    };
+    Ok(Box::new(Pooled { submit, buffers }))
 }
 
 /// The flash banks, each with its worker or, under the instruction clock, its file at

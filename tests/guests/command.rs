@@ -50,13 +50,17 @@ fn output_is_byte_exact_on_four_harts() {
     command.extend_from_slice(&bytes);
     command.extend_from_slice(
         b"' >&2; printf '%s|' \"a  b\" 'c\"d' e\\ f \"g\nh\" >&2\n\
-          nproc >&2\n\
+          nproc >&2; echo /sys/block/vda/mq/* >&2\n\
           dd if=/dev/zero of=/dev/vda 2>/dev/null || echo read-only >&2\n\
           cat; cat /dev/vda; exit 255",
     );
     let ran = run(&mut exec(&["--smp", "4", "--drive", &drive], &command));
     let mut err = String::from_utf8_lossy(&bytes).into_owned();
-    err.push_str("a  b|c\"d|e f|g\nh|4\nread-only\n");
+    err.push_str("a  b|c\"d|e f|g\nh|4\n");
+    // The disk has a queue for each hart.
+    let queues = (0..4).map(|n| format!("/sys/block/vda/mq/{n}"));
+    err.push_str(&queues.collect::<Vec<_>>().join(" "));
+    err.push_str("\nread-only\n");
     assert_eq!(ran.err, err);
     assert_eq!(ran.out.len(), content.len());
     assert!(ran.out == content, "it has changed on the way");

@@ -1,23 +1,25 @@
 //! Block device. It knows requests and sectors; what they are read from and written
 //! to lies behind a [`BlockPort`].
 //!
-//! A request is passed on in pieces of 256 KiB ([`PIECE`]), one piece at a time, and at most 64
-//! requests are in flight, so that a guest cannot make the host hold more than that.
-//! Nor can it by a reset: that forgets requests, but whoever has the disk still has
-//! them, and until they are answered they count.
+//! A request is passed on in pieces of 1 MiB ([`PIECE`]), one piece at a time. At most 64
+//! requests are in flight, and no more are taken while they have pieces of 16 MiB, so
+//! that a guest cannot make the host hold more than that. Nor can it by a reset: that
+//! forgets requests, but whoever has the disk still has them, and until they are answered
+//! they count.
 //!
 //! Requests in flight are part of the saved state: their unfinished piece is passed on
 //! again, with data read anew from guest memory, which a driver does not touch
 //! meanwhile.
 //!
-//! Ordering between requests in flight is the driver's affair, as on any disk.
+//! Ordering between requests in flight is the driver's affair, as on any disk. All queues
+//! are served through one port, whose flush covers what was completed on any of them.
 
 mod saved;
 pub mod spec;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use isoform_core::RestoreError;
 use isoform_memory::Ram;
@@ -31,11 +33,14 @@ use spec::{Features, HEADER_BYTES, ID_BYTES, RANGE_BYTES, RANGE_UNMAP, RequestSt
 
 pub use saved::{BlkState, RequestState};
 
-/// The one queue.
-const QUEUE: u16 = 0;
-const QUEUE_SIZE: u16 = 256;
+/// Queues at most.
+pub const QUEUES_MAX: u16 = 32;
+/// Entries of a queue: enough for a MiB of scattered pages in one request.
+const QUEUE_SIZE: u16 = 512;
 /// Requests in flight, and requests passed on that were not answered yet.
 pub const IN_FLIGHT_MAX: usize = 64;
+/// Bytes of pieces passed on from which on no further request is taken.
+pub const HELD_MAX: u64 = 16 << 20;
 /// What real disks write at once, in bytes.
 const PHYSICAL_BLOCK: u32 = 4096;
 
@@ -54,6 +59,9 @@ pub struct BlkConfig {
     pub discard: bool,
     /// The unit of writes that costs the disk least, in bytes; 0 if there is none.
     pub preferred: u64,
+    /// Queues for requests, from 1 to [`QUEUES_MAX`]: one for each hart lets them ask
+    /// side by side.
+    pub queues: u16,
 }
 
 /// The block device. See the [module documentation](self).
@@ -66,17 +74,21 @@ pub struct Blk {
     /// The identifier of the next request. It is not saved, so that a completion from
     /// before a restore can never be taken for one from after it.
     next_id: u64,
-    /// Passed on and not answered, forgotten ones among them. Not saved: it is about
-    /// this device's port.
-    unanswered: BTreeSet<u64>,
+    /// Passed on and not answered, forgotten ones among them, with the bytes of each.
+    /// Not saved: it is about this device's port.
+    unanswered: BTreeMap<u64, u64>,
 
     // --- guest-visible state
     in_flight: BTreeMap<u64, Request>,
+    /// The queue that a request is taken from next, if it has one: they take turns.
+    turn: u16,
 }
 
 /// A request in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Request {
+    /// The queue that it came from.
+    queue: u16,
     work: Work,
     chain: Chain,
     /// Bytes of data finished.
@@ -129,17 +141,30 @@ impl Request {
     fn piece(&self) -> u64 {
         self.total().saturating_sub(self.done).min(PIECE)
     }
+
+    /// Gives it back, with the data that it has written to guest memory.
+    fn finish(&self, queues: &mut Queues<'_>, status: RequestStatus) -> Result<(), NeedsReset> {
+        let written = match self.work {
+            Work::Read { .. } => self.done,
+            _ => 0,
+        };
+        finish(queues, self.queue, &self.chain, status, written)
+    }
 }
 
 impl Blk {
     /// A disk as `config` says, its work passed on to `port`.
     pub fn new(config: BlkConfig, port: Box<dyn BlockPort>) -> Self {
         Self {
-            config,
+            config: BlkConfig {
+                queues: config.queues.clamp(1, QUEUES_MAX),
+                ..config
+            },
             port,
             next_id: 0,
-            unanswered: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            turn: 0,
         }
     }
 
@@ -148,15 +173,22 @@ impl Blk {
         self.in_flight.len()
     }
 
-    /// Takes requests from the queue while there is room.
+    /// Whether one more request may be passed on.
+    fn has_room(&self) -> bool {
+        let held: u64 = self.unanswered.values().sum();
+        self.unanswered.len() < IN_FLIGHT_MAX && held < HELD_MAX
+    }
+
+    /// Takes requests from the queues in turn while there is room.
     fn take(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
-        while self.in_flight.len().max(self.unanswered.len()) < IN_FLIGHT_MAX {
-            let Some(chain) = queues.pop(QUEUE)? else {
+        while self.has_room() && self.in_flight.len() < IN_FLIGHT_MAX {
+            let Some((queue, chain)) = self.next_chain(queues)? else {
                 break;
             };
             match self.classify(&chain, queues)? {
                 Ok(work) => {
                     let request = Request {
+                        queue,
                         work,
                         chain,
                         done: 0,
@@ -164,10 +196,22 @@ impl Blk {
                     };
                     self.advance(request, queues)?;
                 }
-                Err((status, written)) => finish(queues, &chain, status, written)?,
+                Err((status, written)) => finish(queues, queue, &chain, status, written)?,
             }
         }
         Ok(())
+    }
+
+    /// The next chain, and its queue.
+    fn next_chain(&mut self, queues: &mut Queues<'_>) -> Result<Option<(u16, Chain)>, NeedsReset> {
+        let count = self.config.queues;
+        for queue in (self.turn..count).chain(0..self.turn.min(count)) {
+            if let Some(chain) = queues.pop(queue)? {
+                self.turn = queue + 1;
+                return Ok(Some((queue, chain)));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads a request's header. The inner error is a request that ends at once, with
@@ -286,7 +330,7 @@ impl Blk {
     fn advance(&mut self, mut request: Request, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
         let piece = request.piece();
         if piece == 0 && request.work.moves_data() {
-            return finish(queues, &request.chain, RequestStatus::Ok, data_in(&request));
+            return request.finish(queues, RequestStatus::Ok);
         }
         let at = request.done / SECTOR;
         let op = match request.work {
@@ -295,7 +339,7 @@ impl Blk {
                 len: piece as usize,
             },
             Work::Write { sector, through } => {
-                let mut data = vec![0; piece as usize];
+                let mut data = self.port.buffer(piece as usize);
                 let from = HEADER_BYTES + request.done;
                 request.chain.readable.read(queues.ram(), from, &mut data)?;
                 BlockOp::Write {
@@ -322,7 +366,7 @@ impl Blk {
         self.next_id += 1;
         request.submitted = true;
         self.in_flight.insert(id, request);
-        self.unanswered.insert(id);
+        self.unanswered.insert(id, piece);
         self.port.submit(BlockRequest { id, op });
         Ok(())
     }
@@ -334,7 +378,7 @@ impl Blk {
         id: u64,
         result: Result<Vec<u8>, IoError>,
     ) -> Result<(), NeedsReset> {
-        if !self.unanswered.remove(&id) {
+        if self.unanswered.remove(&id).is_none() {
             return Ok(());
         }
         let request = self.in_flight.remove(&id);
@@ -358,25 +402,26 @@ impl Blk {
         let data = match (request.work, result) {
             (Work::Read { .. }, Ok(data)) if data.len() as u64 == piece => data,
             (work, Ok(_)) if !matches!(work, Work::Read { .. }) => Vec::new(),
-            _ => {
-                let written = data_in(&request);
-                return finish(queues, &request.chain, RequestStatus::IoErr, written);
-            }
+            _ => return request.finish(queues, RequestStatus::IoErr),
         };
         let chain = &request.chain;
         chain.writable.write(queues.ram(), request.done, &data)?;
+        self.port.give_back(data);
         request.done += piece;
         match request.work {
             work if work.moves_data() => self.advance(request, queues),
-            _ => finish(queues, &request.chain, RequestStatus::Ok, 0),
+            _ => request.finish(queues, RequestStatus::Ok),
         }
     }
 
     /// Passes on what there is room for: first what a restore brought back.
     fn refill(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
-        let room = IN_FLIGHT_MAX.saturating_sub(self.unanswered.len());
-        let idle = self.in_flight.extract_if(.., |_, r| !r.submitted);
-        for (_, request) in idle.take(room).collect::<Vec<_>>() {
+        while self.has_room() {
+            let mut idle = self.in_flight.extract_if(.., |_, r| !r.submitted);
+            let Some((_, request)) = idle.next() else {
+                break;
+            };
+            drop(idle);
             self.advance(request, queues)?;
         }
         self.take(queues)
@@ -389,18 +434,11 @@ fn kind_of(header: [u8; HEADER_BYTES as usize]) -> u32 {
     u32::from_le_bytes([k0, k1, k2, k3])
 }
 
-/// Bytes of data that a request has written to guest memory.
-fn data_in(request: &Request) -> u64 {
-    match request.work {
-        Work::Read { .. } => request.done,
-        _ => 0,
-    }
-}
-
 /// Writes a request's status and gives it back. `written` bytes of data precede it; if
 /// they do not reach up to the status, only they count as written (2.7.8.2).
 fn finish(
     queues: &mut Queues<'_>,
+    queue: u16,
     chain: &Chain,
     status: RequestStatus,
     written: u64,
@@ -408,7 +446,7 @@ fn finish(
     let last = chain.writable.len().checked_sub(1).ok_or(NeedsReset)?;
     chain.writable.write(queues.ram(), last, &[status as u8])?;
     let len = if written == last { last + 1 } else { written };
-    queues.push(QUEUE, chain.head, len as u32)
+    queues.push(queue, chain.head, len as u32)
 }
 
 impl<T: Transport<Inner = Blk>> BlockSlot for T {
@@ -421,7 +459,7 @@ impl VirtioDevice for Blk {
     const NAME: &'static str = "virtio-blk";
     const ID: u32 = super::spec::id::BLOCK;
     type State = BlkState;
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     fn features(&self) -> u64 {
         let mut features =
@@ -430,11 +468,12 @@ impl VirtioDevice for Blk {
         features.set(Features::RO, !writable);
         features.set(Features::WRITE_ZEROES, writable);
         features.set(Features::DISCARD, writable && self.config.discard);
+        features.set(Features::MQ, self.config.queues > 1);
         features.bits()
     }
 
     fn queue_sizes(&self) -> Vec<u16> {
-        vec![QUEUE_SIZE]
+        vec![QUEUE_SIZE; self.config.queues.into()]
     }
 
     /// `struct virtio_blk_config` (5.2.4).
@@ -456,8 +495,9 @@ impl VirtioDevice for Blk {
         config.extend(((physical / block.max(1)) as u16).to_le_bytes());
         let preferred = self.config.preferred / u64::from(block.max(1));
         config.extend((preferred as u32).to_le_bytes());
-        // writeback, unused, num_queues: not offered.
-        config.extend([0; 4]);
+        // writeback: not offered; and a byte that is unused.
+        config.extend([0; 2]);
+        config.extend(self.config.queues.to_le_bytes());
         // Discards and zeros: sectors and ranges at most.
         let unit = self.config.preferred.max(physical.into()) / SECTOR;
         for field in [DISCARD_MAX, 1, unit as u32, ZEROES_MAX, 1] {
@@ -468,18 +508,19 @@ impl VirtioDevice for Blk {
     }
 
     fn process(&mut self, queues: &mut Queues<'_>, queue: u16) -> Result<(), NeedsReset> {
-        if queue != QUEUE || !queues.is_live() {
+        if queue >= self.config.queues || !queues.is_live() {
             return Ok(());
         }
         self.refill(queues)
     }
 
-    fn queue_stopped(&mut self, _queue: u16) {
-        self.in_flight.clear();
+    fn queue_stopped(&mut self, queue: u16) {
+        self.in_flight.retain(|_, request| request.queue != queue);
     }
 
     fn reset(&mut self) {
         self.in_flight.clear();
+        self.turn = 0;
     }
 
     fn state(&self) -> BlkState {

@@ -14,11 +14,13 @@ use crate::block::{DISCARD_MAX, SECTOR, ZEROES_MAX};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlkState {
     in_flight: Vec<RequestState>,
+    turn: u16,
 }
 
 /// One request in flight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestState {
+    queue: u16,
     work: WorkState,
     chain: Chain,
     done: u64,
@@ -54,14 +56,16 @@ impl Blk {
             next_id: _,
             unanswered: _,
             in_flight,
+            turn,
         } = self;
         BlkState {
             in_flight: in_flight.values().map(save_request).collect(),
+            turn: *turn,
         }
     }
 
     pub(super) fn restore(&mut self, state: BlkState, ram: &Ram) -> Result<(), RestoreError> {
-        let BlkState { in_flight } = state;
+        let BlkState { in_flight, turn } = state;
         let damaged = |reason: &str| RestoreError::Damaged {
             name: Self::NAME,
             reason: reason.to_owned(),
@@ -77,6 +81,7 @@ impl Blk {
             self.in_flight.insert(self.next_id, request);
             self.next_id += 1;
         }
+        self.turn = turn;
         Ok(())
     }
 
@@ -96,6 +101,7 @@ impl Blk {
         };
         let writes = !matches!(request.work, Work::Read { .. } | Work::Flush);
         in_disk
+            && request.queue < self.config.queues
             && !(writes && self.config.read_only)
             && request.chain.is_valid(ram)
             && request.chain.readable.len() >= HEADER_BYTES
@@ -107,12 +113,14 @@ impl Blk {
 
 fn save_request(request: &Request) -> RequestState {
     let Request {
+        queue,
         work,
         chain,
         done,
         submitted: _,
     } = request;
     RequestState {
+        queue: *queue,
         work: match *work {
             Work::Read { sector } => WorkState::Read { sector },
             Work::Write { sector, through } => WorkState::Write { sector, through },
@@ -136,8 +144,14 @@ fn save_request(request: &Request) -> RequestState {
 }
 
 fn load_request(state: RequestState) -> Request {
-    let RequestState { work, chain, done } = state;
+    let RequestState {
+        queue,
+        work,
+        chain,
+        done,
+    } = state;
     Request {
+        queue,
         work: match work {
             WorkState::Read { sector } => Work::Read { sector },
             WorkState::Write { sector, through } => Work::Write { sector, through },

@@ -28,6 +28,8 @@ bitflags! {
         const FLUSH = 1 << 9;
         /// The fields of the topology are valid.
         const TOPOLOGY = 1 << 10;
+        /// There are several queues.
+        const MQ = 1 << 12;
         /// Room can be given back.
         const DISCARD = 1 << 13;
         /// Sectors can be made zeros.

@@ -17,7 +17,7 @@ use Kind::{Legacy, Modern, Pci};
 const FLUSH: u64 = 1 << vb::VIRTIO_BLK_F_FLUSH;
 /// Not accepted where a test expects an interrupt for each buffer.
 const EVENT_IDX: u64 = 1 << 29;
-const CAPACITY: u64 = 4096;
+const CAPACITY: u64 = 8192;
 
 /// Requests as they arrived.
 #[derive(Clone, Default)]
@@ -49,6 +49,7 @@ fn config(read_only: bool) -> BlkConfig {
         serial: "isoform-0123456789-beyond".to_owned(),
         discard: true,
         preferred: 65536,
+        queues: 2,
     }
 }
 
@@ -110,6 +111,7 @@ fn constants_are_those_of_the_linux_headers() {
         (Features::BLK_SIZE, vb::VIRTIO_BLK_F_BLK_SIZE),
         (Features::FLUSH, vb::VIRTIO_BLK_F_FLUSH),
         (Features::TOPOLOGY, vb::VIRTIO_BLK_F_TOPOLOGY),
+        (Features::MQ, vb::VIRTIO_BLK_F_MQ),
         (Features::DISCARD, vb::VIRTIO_BLK_F_DISCARD),
         (Features::WRITE_ZEROES, vb::VIRTIO_BLK_F_WRITE_ZEROES),
     ] {
@@ -243,12 +245,13 @@ fn the_configuration_tells_size_and_blocks() {
     assert_eq!(field(0, Size::B8), Ok(CAPACITY));
     assert_eq!(field(0, Size::B4), Ok(CAPACITY));
     assert_eq!(field(4, Size::B4), Ok(0));
-    assert_eq!(field(12, Size::B4), Ok(254));
+    assert_eq!(field(12, Size::B4), Ok(510));
     assert_eq!(field(20, Size::B4), Ok(4096));
     // Topology: blocks of a physical one (as a power of two), offset, sizes in blocks.
     assert_eq!([field(24, Size::B1), field(25, Size::B1)], [Ok(0); 2]);
     assert_eq!(field(26, Size::B2), Ok(1));
     assert_eq!(field(28, Size::B4), Ok(16));
+    assert_eq!(field(34, Size::B2), Ok(2), "queues");
     // Discards: sectors and ranges at most, alignment; zeros: the same, and unmapping.
     let limits = [36, 40, 44, 48, 52, 56].map(|at| field(at, Size::B4));
     let expected = [DISCARD_MAX, 1, 128, ZEROES_MAX, 1, 1];
@@ -462,6 +465,94 @@ fn requests_in_flight_are_capped_and_none_is_lost() {
 }
 
 #[test]
+fn bytes_in_flight_are_capped_and_no_request_is_lost() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
+    let offers: Vec<Offer> = (0..20).map(|_| read(&mut t, 0, PIECE as usize)).collect();
+    t.kick(0);
+    let mut done = Vec::new();
+    while let Some(request) = { port.requests().pop_front() } {
+        let waiting = port.requests().len() as u64 + 1;
+        assert!(waiting * PIECE <= HELD_MAX);
+        answer(&mut t, request, &mut store);
+        done.extend(t.used(0));
+    }
+    let expected: Vec<_> = offers.iter().map(|o| (o.head, PIECE as u32 + 1)).collect();
+    assert_eq!(done, expected);
+}
+
+#[test]
+fn each_queue_gets_its_own_back_and_they_take_turns() {
+    for kind in [Modern, Pci, Legacy] {
+        let port = Port::default();
+        let mut t = started(kind, disk(&port), !EVENT_IDX);
+        let offer = |t: &mut Rig<Blk>, queue, sector| {
+            t.offer(queue, &[&header(vb::VIRTIO_BLK_T_IN, sector)], &[512, 1])
+        };
+        let first: Vec<Offer> = (0..3).map(|s| offer(&mut t, 0, s)).collect();
+        let second: Vec<Offer> = (10..13).map(|s| offer(&mut t, 1, s)).collect();
+        t.kick(1);
+        let requests: Vec<_> = port.requests().drain(..).collect();
+        let sectors: Vec<_> = requests
+            .iter()
+            .map(|r| match r.op {
+                BlockOp::Read { sector, .. } => sector,
+                _ => u64::MAX,
+            })
+            .collect();
+        assert_eq!(sectors, [0, 10, 1, 11, 2, 12]);
+        let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
+        for request in requests.into_iter().rev() {
+            answer(&mut t, request, &mut store);
+        }
+        for (queue, offers, sector) in [(0, first, 0), (1, second, 10)] {
+            let back: Vec<_> = offers.iter().rev().map(|o| (o.head, 513)).collect();
+            assert_eq!(t.used(queue), back);
+            for (offer, sector) in offers.iter().zip(sector..) {
+                assert!(t.written(offer).starts_with(&pattern(sector, 512)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_queue_that_stops_takes_nothing_of_another_and_both_move() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), !EVENT_IDX);
+    let header = header(vb::VIRTIO_BLK_T_IN, 5);
+    let stopped = t.offer(0, &[&header], &[512, 1]);
+    let kept = t.offer(1, &[&header], &[512, 1]);
+    t.kick(0);
+    t.w(vm::VIRTIO_MMIO_QUEUE_SEL, 0);
+    t.w(vm::VIRTIO_MMIO_QUEUE_READY, 0);
+    assert_eq!(t.slot.device().in_flight(), 1);
+    let port = Port::default();
+    t.move_to(disk(&port));
+    t.serve();
+    let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
+    answer(&mut t, port.next(), &mut store);
+    assert!(port.requests().is_empty());
+    assert_eq!(t.used(1), [(kept.head, 513)]);
+    assert_eq!(t.written(&stopped), [0; 513]);
+}
+
+#[test]
+fn state_of_more_queues_is_refused() {
+    let port = Port::default();
+    let mut t = started(Modern, disk(&port), FLUSH);
+    t.offer(1, &[&header(vb::VIRTIO_BLK_T_IN, 5)], &[512, 1]);
+    t.kick(1);
+    let state = t.slot.device().state();
+    let one = BlkConfig {
+        queues: 1,
+        ..config(false)
+    };
+    let mut one = Blk::new(one, Box::new(Port::default()));
+    assert!(one.set_state(state, &t.ram).is_err());
+}
+
+#[test]
 fn what_a_reset_forgot_is_not_given_back() {
     let port = Port::default();
     let mut t = started(Modern, disk(&port), FLUSH);
@@ -671,7 +762,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let sectors = prop_oneof![3 => 1..8usize, 1 => 400..1200usize];
+    let sectors = prop_oneof![3 => 1..8usize, 1 => 400..2500usize];
     let step = prop_oneof![
         3 => (0..64u64, sectors.clone()).prop_map(|(s, n)| Step::Read(s, n)),
         3 => (0..64u64, sectors, any::<u8>()).prop_map(|(s, n, b)| Step::Write(s, n, b)),

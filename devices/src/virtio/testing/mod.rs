@@ -20,7 +20,7 @@ pub(crate) const BASE: u64 = 0x8000_0000;
 const RAM_SIZE: u64 = 32 << 20;
 /// Each queue has its rings here, one behind the other.
 const RINGS: u64 = BASE + 0x1_0000;
-const RING_BYTES: u64 = 0x4000;
+const RING_BYTES: u64 = 0x8000;
 /// Buffers, handed out once each.
 const BUFFERS: u64 = BASE + (1 << 20);
 
