@@ -17,6 +17,15 @@ const ELF: &str = "bench_user";
 /// What runs the program where it needs devices.
 const DEVICES: &str = "io.sh";
 const DEVICES_SCRIPT: &str = include_str!("io.sh");
+/// What walks and packs a shared folder.
+const SHARE: &str = "share.sh";
+const SHARE_SCRIPT: &str = include_str!("share.sh");
+/// What waits.
+const IDLE: &str = "idle.sh";
+const IDLE_SCRIPT: &str = include_str!("idle.sh");
+/// The shared folder's folders, and the files of each.
+const FOLDERS: usize = 40;
+const FILES: usize = 50;
 /// Bytes of the disk that it writes to, as `test-roms/user/io.c` has it.
 const SCRATCH_DISK: u64 = 256 << 20;
 /// The image, and the name of its record in the cache.
@@ -40,6 +49,10 @@ pub(super) enum Purpose<'a> {
     /// The program does these works with a disk and a card, whose network has two ports
     /// of the host from this one on.
     Devices { works: &'a str, port: u16 },
+    /// A folder of the host is walked and packed.
+    Share,
+    /// Nothing, for so many seconds, with a disk and a card.
+    Idle(u32),
     /// The first process of this disk decides.
     Disk(&'a Path),
 }
@@ -50,6 +63,8 @@ impl Purpose<'_> {
         let rest = match self {
             Self::Works(works) => format!("rdinit=/{PROGRAM} -- {works}"),
             Self::Devices { works, port } => format!("rdinit=/{DEVICES} -- {port} {works}"),
+            Self::Share => format!("rdinit=/{SHARE}"),
+            Self::Idle(seconds) => format!("rdinit=/{IDLE} -- {seconds}"),
             Self::Disk(_) => "root=/dev/vda rw init=/init".to_owned(),
         };
         format!("console=ttyS0 quiet panic=-1 {rest}")
@@ -95,6 +110,21 @@ impl Guest {
         }
         Ok(path)
     }
+
+    /// A folder with files of 1 to 50 KiB.
+    pub(super) fn shared_folder(&self) -> Result<PathBuf> {
+        let path = self.scratch.join("share");
+        if !path.is_dir() {
+            for folder in 0..FOLDERS {
+                let folder = path.join(format!("folder-{folder}"));
+                fs::create_dir_all(&folder)?;
+                for file in 1..=FILES {
+                    write(folder.join(format!("file-{file}")), vec![0x5a; file << 10])?;
+                }
+            }
+        }
+        Ok(path)
+    }
 }
 
 impl Drop for Guest {
@@ -135,11 +165,18 @@ fn object(record: &str, field: &str) -> Result<PathBuf> {
     Ok(cache()?.join("objects").join(room).join(sum))
 }
 
-/// An archive with the program, and what runs it where it needs devices.
+/// An archive with the program, what runs it where it needs devices, and what needs no
+/// program.
 fn program() -> Result<Vec<u8>> {
     let elf = read(roms::elf(ELF)).with_context(|| format!("{ELF}.elf"))?;
     let mut archive = entry(PROGRAM, 0o100_755, &elf);
-    archive.extend(entry(DEVICES, 0o100_755, DEVICES_SCRIPT.as_bytes()));
+    for (name, script) in [
+        (DEVICES, DEVICES_SCRIPT),
+        (SHARE, SHARE_SCRIPT),
+        (IDLE, IDLE_SCRIPT),
+    ] {
+        archive.extend(entry(name, 0o100_755, script.as_bytes()));
+    }
     archive.extend(entry("TRAILER!!!", 0, &[]));
     Ok(archive)
 }

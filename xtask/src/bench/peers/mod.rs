@@ -31,6 +31,11 @@ use side::{Run, Side};
 use table::Row;
 use works::Checksums;
 
+/// How long a guest waits, in seconds.
+const IDLE_SECONDS: u32 = 60;
+/// The most that it may take of a CPU meanwhile, in hundredths.
+const IDLE_MOST: f64 = 1.0;
+
 /// How often, and what.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -45,7 +50,7 @@ pub(crate) struct Args {
     isoform: Option<PathBuf>,
     /// Only these groups or bare programs: integer, float, memory, kernel, rewriting,
     /// bare, bare-float, bare-tlb, real, boot, boot-warm, harts, disk, scattered,
-    /// network, or bench_...
+    /// network, share, idle, or bench_...
     names: Vec<String>,
 }
 
@@ -138,6 +143,8 @@ impl Bench {
                 let works = group.name;
                 self.works(&Purpose::Devices { works, port }, &mut tally)?
             }
+            What::Share => self.works(&Purpose::Share, &mut tally)?,
+            What::Idle => return self.idle(),
             What::Real => match real::disk(&self.guest.mirror) {
                 Ok(disk) => self.works(&Purpose::Disk(&disk), &mut tally)?,
                 Err(error) => {
@@ -221,6 +228,31 @@ impl Bench {
             row.theirs.push(theirs.seconds);
         }
         Ok(row)
+    }
+
+    /// What waiting costs: the CPU time of guests that wait a minute, less that of guests
+    /// that do not.
+    fn idle(&mut self) -> Result<()> {
+        let mut shares = [Vec::new(), Vec::new()];
+        for _ in 0..self.runs {
+            for (shares, side) in shares.iter_mut().zip([&self.ours, &self.theirs]) {
+                let cpu = |seconds| {
+                    let run = side.linux(&self.guest, 1, &Purpose::Idle(seconds))?;
+                    Ok::<_, anyhow::Error>(run.cpu)
+                };
+                let start = cpu(0)?;
+                let waited = cpu(IDLE_SECONDS)? - start;
+                shares.push(100.0 * waited / f64::from(IDLE_SECONDS));
+            }
+        }
+        let [ours, theirs] = shares.map(table::median);
+        let verdict = if ours > IDLE_MOST { "MISSED" } else { "met" };
+        println!(
+            "idle: {ours:.2} % of a CPU over {IDLE_SECONDS} s, qemu {theirs:.2} %\n    \
+             bars: at most {IDLE_MOST:.1} %: {verdict}; load {}\n",
+            host::load()
+        );
+        Ok(())
     }
 
     /// Two processes on one hart and on two.

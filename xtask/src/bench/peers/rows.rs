@@ -18,6 +18,11 @@ pub(super) enum What {
     /// Works of the Linux program that devices take part in: a scratch disk, and a card
     /// on a network of the guest's own.
     Devices,
+    /// Walking and packing a shared folder, by the guest's clock; one boot does both.
+    Share,
+    /// The share of a CPU that a guest takes which waits, with a disk and a card: no
+    /// comparison with QEMU, but with the most that it may be.
+    Idle,
     /// Real programs on a disk with Debian, by the guest's clock; one boot does all.
     Real,
     /// From process start, by way of userland, to power-off; Isoform with code that an
@@ -116,6 +121,16 @@ pub(super) const GROUPS: &[Group] = &[
         name: "network",
         what: What::Devices,
         bar: bar(None, Some(1.5)),
+    },
+    Group {
+        name: "share",
+        what: What::Share,
+        bar: bar(None, Some(1.0)),
+    },
+    Group {
+        name: "idle",
+        what: What::Idle,
+        bar: NO_BAR,
     },
     Group {
         name: "boot",

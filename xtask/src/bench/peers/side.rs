@@ -75,7 +75,8 @@ impl Side {
         match purpose {
             Purpose::Works(_) => {}
             Purpose::Disk(file) => self.add_disk(&mut command, file, true),
-            Purpose::Devices { .. } => {
+            Purpose::Share => self.add_folder(&mut command, &guest.shared_folder()?),
+            Purpose::Devices { .. } | Purpose::Idle(_) => {
                 self.add_disk(&mut command, &guest.scratch_disk()?, false);
                 self.add_card(&mut command);
             }
@@ -90,6 +91,18 @@ impl Side {
             Self::Qemu(_) => command
                 .args(["-netdev", "user,id=net"])
                 .args(["-device", "virtio-net-device,netdev=net"]),
+        };
+    }
+
+    /// A folder of the host, called "share".
+    fn add_folder(&self, command: &mut Command, folder: &Path) {
+        let folder = folder.display();
+        match self {
+            Self::Isoform(..) => command.arg("--share").arg(format!("{folder}:share")),
+            Self::Qemu(_) => command
+                .arg("-fsdev")
+                .arg(format!("local,id=share,path={folder},security_model=none"))
+                .args(["-device", "virtio-9p-device,fsdev=share,mount_tag=share"]),
         };
     }
 
