@@ -22,9 +22,10 @@ pub type MakeForm<'a> = &'a (dyn Fn(usize) -> Box<dyn Execute> + Sync);
 /// Bytes of decoded code kept, by all harts together. With the rest of the process it
 /// stays below the 40 MiB that a machine may take beside its guest's memory.
 const DECODED: usize = 11 << 20;
-/// The same where hot code is translated, and takes memory of its own. (A boot takes 3 %
-/// less processor time with twice as much.)
-const DECODED_COLD: usize = 3 << 20;
+/// The same where hot code is translated, and takes memory of its own. (With half of it
+/// processes that come and go take a fifth more processor time; with twice as much, hardly
+/// less.)
+const DECODED_COLD: usize = 6 << 20;
 
 /// What one hart runs on.
 pub(super) enum Form {
