@@ -224,7 +224,9 @@ fn a_restore_ends_connections_and_the_driver_hears_of_it() {
         assert_eq!(t.used(2), [], "nothing has happened");
         let port = Port::with_room(16);
         t.move_to(device(&port));
-        assert_eq!(port.take(), [Vec::<u8>::new()]);
+        // Damaged states were tried before the good one.
+        let told = port.take();
+        assert!(!told.is_empty() && told.iter().all(Vec::is_empty));
         t.serve();
         assert_eq!(t.used(2), [(offer.head, 4)]);
         assert_eq!(t.written(&offer), TRANSPORT_RESET);
