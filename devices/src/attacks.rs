@@ -87,6 +87,9 @@ fn venom_fifo_overflow() {
     assert_eq!(read, 16);
 }
 
+/// Something that a driver writes into a queue's memory.
+type Attack<'a> = &'a dyn Fn(&Rig<Blk>);
+
 /// Chains and tables that lead back to themselves (CVE-2016-6490, CVE-2016-6834).
 #[test]
 fn descriptor_loops() {
@@ -94,7 +97,7 @@ fn descriptor_loops() {
         let asked = Asked::default();
         let mut t = started(kind, disk(&asked), 1 << vr::VIRTIO_RING_F_INDIRECT_DESC);
         let table = t.table(0);
-        let attacks: [&dyn Fn(&Rig<Blk>); 4] = [
+        let attacks: [Attack<'_>; 4] = [
             &|t| t.descriptor(table, 0, BUFFER, 16, NEXT, 0),
             &|t| {
                 t.descriptor(table, 0, BUFFER, 16, NEXT, 1);

@@ -208,7 +208,7 @@ fn credit_bounds_both_ways() {
         fwd_cnt: ROOM,
         ..header(op::CREDIT_UPDATE, key)
     };
-    program.write(&[7; 100]).ok();
+    program.write_all(&[7; 100]).ok();
     guest.send(truth, b"");
     assert!(!guest.expect(op::RW, key).1.is_empty());
 
