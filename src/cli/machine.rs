@@ -299,7 +299,7 @@ fn program_in(path: &Path) -> Result<Program, Failure> {
         let disk = Source::of_disk(&DriveSpec::of(path).request());
         return Ok(detect(disk.map_err(anyhow::Error::from)?)?);
     }
-    Ok(detect_path(path)?)
+    Ok(detect(source)?)
 }
 
 /// A missing IMAGE may have been meant as a name.

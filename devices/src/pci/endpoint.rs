@@ -22,6 +22,9 @@ pub struct Endpoint {
 
     // --- connections
     irq: IrqLine,
+    /// What the pin shows. Computed from state, and not saved: all functions share a lock
+    /// behind it, which those that send messages need not take.
+    shown: bool,
 
     // --- guest-visible state
     config: ConfigSpace,
@@ -46,6 +49,7 @@ impl Endpoint {
             msix_place: None,
             reset: reset..reset + 1,
             irq,
+            shown: false,
             config,
             msix: None,
         }
@@ -115,7 +119,10 @@ impl Endpoint {
     fn sync(&mut self) {
         let silent = self.config.command().contains(Command::INTX_DISABLE);
         let wanted = self.config.wants_interrupt() && !self.uses_messages();
-        self.irq.set(wanted && !silent);
+        let level = wanted && !silent;
+        if std::mem::replace(&mut self.shown, level) != level {
+            self.irq.set(level);
+        }
     }
 
     /// Forgets messages that were not sent.
@@ -176,6 +183,7 @@ impl Endpoint {
             msix_place: _,
             reset: _,
             irq: _,
+            shown: _,
             config,
             msix,
         } = self;

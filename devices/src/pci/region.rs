@@ -38,11 +38,6 @@ impl Region {
         self.size
     }
 
-    /// Where it begins now, if it is decoded.
-    pub fn base(&self) -> Option<u64> {
-        Some(self.base.load(Ordering::Acquire)).filter(|base| *base != NOWHERE)
-    }
-
     /// The offset of an address that it answers now.
     pub fn offset_of(&self, address: u64) -> Option<u64> {
         let base = self.base.load(Ordering::Acquire);

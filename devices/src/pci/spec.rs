@@ -45,8 +45,6 @@ pub mod header {
     pub const END: usize = 0x40;
 }
 
-/// Base address registers of a function.
-pub const BARS: usize = 6;
 /// Smallest size of a BAR in memory (6.2.5.1).
 pub const BAR_MIN: u64 = 16;
 /// Bits of a BAR that say what it is.
