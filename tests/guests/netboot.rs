@@ -5,7 +5,6 @@ use crate::program::isoform_run;
 use crate::session::Session;
 use crate::unpacked::take;
 use std::fs;
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -32,29 +31,49 @@ fn tree(test: &str) -> Option<&'static tempfile::TempDir> {
     folder.as_ref().map_err(|why| skip(test, why)).ok()
 }
 
+/// Waits for the installer's first question.
+///
+/// Debian starts an installer on each console, and they may trip over each other, as its
+/// `reopen-console` says: one's menu reads the packages' state while another's changes it,
+/// finds none, and ends by a null pointer. Such a start tells nothing of the machine below,
+/// so there is another one; not more than two.
+fn asks(mut start: impl FnMut() -> Session) {
+    const QUESTION: &str = "the language to be used for the installation process";
+    const TRIPPED: &str = "]: unhandled signal 11 code 0x1 at 0x0000000000000008 in main-menu";
+    for _ in 0..3 {
+        match start().expect_one(&[QUESTION, TRIPPED]) {
+            (0, _) => return,
+            _ => println!("two installers tripped over each other"),
+        }
+    }
+    panic!("the installers tripped over each other each time");
+}
+
 /// From reset by way of GRUB's menu to the installer's first question.
-fn installs(test: &str, command: &mut Command) {
+fn installs(test: &str, firmware: &str) {
     let Some(folder) = tree(test) else { return };
     let net = format!("user,tftp={},bootfile={BOOTFILE}", folder.path().display());
     let begun = Instant::now();
-    let mut guest = Session::on_pipes(command.args(["--net", &net]));
-    guest.expect("Advanced options");
-    println!("from start to GRUB's menu: {:?}", begun.elapsed());
-    guest.keys(b"\r");
-    guest.expect("the language to be used for the installation process");
+    asks(|| {
+        let mut guest = Session::on_pipes(isoform_run().args([firmware, "--net", &net]));
+        guest.expect("Advanced options");
+        println!("from start to GRUB's menu: {:?}", begun.elapsed());
+        guest.keys(b"\r");
+        guest
+    });
     println!("from start to the first question: {:?}", begun.elapsed());
 }
 
 #[test]
 fn edk2_starts_the_installer_over_the_network() {
     let test = "edk2_starts_the_installer_over_the_network";
-    installs(test, isoform_run().arg("edk2:riscv64"));
+    installs(test, "edk2:riscv64");
 }
 
 #[test]
 fn u_boot_starts_the_installer_over_the_network() {
     let test = "u_boot_starts_the_installer_over_the_network";
-    installs(test, isoform_run().arg("u-boot:riscv64"));
+    installs(test, "u-boot:riscv64");
 }
 
 #[test]
@@ -63,6 +82,5 @@ fn the_installer_is_an_image_of_the_catalogue() {
     if tree(test).is_none() {
         return;
     }
-    let mut guest = Session::on_pipes(isoform_run().arg("debian-installer:riscv64"));
-    guest.expect("the language to be used for the installation process");
+    asks(|| Session::on_pipes(isoform_run().arg("debian-installer:riscv64")));
 }

@@ -54,19 +54,25 @@ impl Session {
 
     /// Waits until `text` comes, after what was expected before; what came with it.
     pub(crate) fn expect(&mut self, text: &str) -> String {
+        self.expect_one(&[text]).1
+    }
+
+    /// Waits until one of these comes: which, and what came before it.
+    pub(crate) fn expect_one(&mut self, texts: &[&str]) -> (usize, String) {
         let begun = Instant::now();
         loop {
             let new = &self.output.seen[self.at..];
-            if let Some(found) = new.windows(text.len()).position(|w| w == text.as_bytes()) {
-                let (before, _) = new.split_at(found);
-                let before = String::from_utf8_lossy(before).into_owned();
-                self.at += found + text.len();
-                return before;
+            let place = |text: &&str| new.windows(text.len()).position(|w| w == text.as_bytes());
+            let mut found = (0..).zip(texts.iter().map(place));
+            if let Some((which, Some(place))) = found.find(|(_, place)| place.is_some()) {
+                let before = String::from_utf8_lossy(&new[..place]).into_owned();
+                self.at += place + texts[which].len();
+                return (which, before);
             }
             let left = PATIENCE.saturating_sub(begun.elapsed());
             assert!(
                 self.output.more(left),
-                "no `{text}` in {:?}",
+                "no {texts:?} in {:?}",
                 self.output.text()
             );
         }

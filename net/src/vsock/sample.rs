@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
-use rustix::io::{Errno, read, write};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::io::{Errno, read};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 
 use super::connection::{BUF_ALLOC, CHUNK};
 use super::mux::{CONNECTIONS, Connect, GREETINGS, Mux};
@@ -82,7 +82,7 @@ pub fn run(data: &[u8]) {
                     _ => world.bytes(usize::from(code)),
                 };
                 if let Some(program) = programs.borrow().0.first() {
-                    let _ = write(program, &bytes);
+                    let _ = send(program, &bytes, SendFlags::NOSIGNAL);
                 }
             }
             6 => world.programs_go_on(code, &mut programs.borrow_mut()),
@@ -141,7 +141,7 @@ impl World<'_> {
             0 => drop(programs.0.pop()),
             1 => {
                 for program in &programs.0 {
-                    let _ = write(program, &[0xa5; 5000]);
+                    let _ = send(program, &[0xa5; 5000], SendFlags::NOSIGNAL);
                 }
             }
             _ => {
