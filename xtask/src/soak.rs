@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// Seconds for each fuzz target
     #[arg(long, default_value_t = 300)]
     fuzz: u32,
+    /// Only the fuzz targets whose names contain one of these words
+    #[arg(long)]
+    target: Vec<String>,
     /// Only these parts (default: all)
     #[arg(value_enum)]
     parts: Vec<Part>,
@@ -192,13 +195,32 @@ fn fuzz(args: &Args) -> Result<()> {
     if listed.trim().is_empty() {
         bail!("`cargo fuzz list` names no target");
     }
+    let wanted = |target: &&str| {
+        args.target.is_empty()
+            || args
+                .target
+                .iter()
+                .any(|word| target.contains(word.as_str()))
+    };
+    let targets: Vec<_> = listed.lines().filter(wanted).collect();
+    if targets.is_empty() {
+        bail!("no fuzz target is named so; `cargo fuzz list` names them");
+    }
     let seconds = format!("-max_total_time={}", args.fuzz);
-    for target in listed.lines() {
+    for target in targets {
+        // What is found goes into the first folder; the second has what is kept.
+        let (corpus, kept) = (
+            format!("fuzz/corpus/{target}"),
+            format!("fuzz/seeds/{target}"),
+        );
+        std::fs::create_dir_all(crate::repository().join(&corpus))?;
         let mut run = cargo(&[
             "run",
             "--features",
             "libfuzzer",
             target,
+            &corpus,
+            &kept,
             "--",
             &seconds,
             "-rss_limit_mb=4096",
