@@ -28,6 +28,7 @@ fn files() -> Vec<(String, String)> {
                 "fuzz/target",
                 "fuzz/corpus",
                 "fuzz/artifacts",
+                "fuzz/seeds",
             ];
             // A symbolic link leads to what is here anyway, or out of the repository.
             if skipped.contains(&name.as_str()) || path.is_symlink() {
