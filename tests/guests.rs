@@ -10,6 +10,8 @@ mod command;
 mod disk;
 #[path = "guests/efi.rs"]
 mod efi;
+#[path = "guests/ext4.rs"]
+mod ext4;
 #[path = "common/fat.rs"]
 mod fat;
 #[path = "guests/firmware.rs"]

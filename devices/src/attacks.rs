@@ -2,17 +2,17 @@
 //! here is tried on devices by themselves; ARCHITECTURE.md says where the others are.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use isoform_core::{Device, Size};
 use virtio_bindings::bindings::{virtio_mmio as vm, virtio_ring as vr};
 
-use crate::block::{BlockRequest, BlockSlot, IoError};
-use crate::testing::{TapeSink, Wire};
-use crate::uart::{Uart, spec as port};
+use crate::block::{BlockSlot, DiskConfig, IoError};
+use crate::testing::{DiskPort, TapeSink, Wire};
+use crate::uart::{Uart, spec as register};
 use crate::virtio::blk::{Blk, BlkConfig};
-use crate::virtio::net::{Net, NetConfig, NetPort, NetSlot};
+use crate::virtio::net::{Net, NetConfig, NetPort};
 use crate::virtio::testing::{BASE, Kind, Rig, started};
+use crate::virtio::{PacketPort, PacketSlot};
 
 const WRITE: u32 = vr::VRING_DESC_F_WRITE;
 const NEXT: u32 = vr::VRING_DESC_F_NEXT;
@@ -20,45 +20,30 @@ const INDIRECT: u32 = vr::VRING_DESC_F_INDIRECT;
 /// RAM that no ring is in.
 const BUFFER: u64 = BASE + 0x20_0000;
 
-/// What was asked of the host and is not answered yet.
-type Asked = Arc<Mutex<VecDeque<BlockRequest>>>;
-
-fn disk(asked: &Asked) -> Blk {
+fn disk(port: &DiskPort) -> Blk {
     let config = BlkConfig {
-        capacity: 1 << 20,
-        read_only: false,
+        disk: DiskConfig {
+            capacity: 1 << 20,
+            read_only: false,
+            serial: "attacked".into(),
+            discard: true,
+            preferred: 4096,
+        },
         block_size: 512,
-        serial: "attacked".into(),
-        discard: true,
-        preferred: 4096,
         queues: 2,
     };
-    let asked = asked.clone();
-    let submit = move |request| {
-        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.push_back(request);
-    };
-    Blk::new(config, Box::new(submit))
-}
-
-fn waiting(asked: &Asked) -> usize {
-    let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-    asked.len()
+    Blk::new(config, Box::new(port.clone()))
 }
 
 /// A disk that an honest driver still gets an answer from.
-fn is_well(t: &mut Rig<Blk>, asked: &Asked) {
-    let answer = || {
-        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.pop_front()
-    };
-    while let Some(request) = answer() {
+fn is_well(t: &mut Rig<Blk>, port: &DiskPort) {
+    while let Some(request) = { port.requests().pop_front() } {
         t.slot.complete(request.id, Err(IoError));
     }
     t.start(0);
     let offer = t.offer(0, &[&[0; 16]], &[512, 1]);
     t.kick(0);
-    let request = answer().expect("a request");
+    let request = port.next();
     t.slot.complete(request.id, Ok(vec![7; 512]));
     assert_eq!(t.used(0), [(offer.head, 513)]);
 }
@@ -69,19 +54,20 @@ fn is_well(t: &mut Rig<Blk>, asked: &Asked) {
 fn venom_fifo_overflow() {
     let (_irq, line) = Wire::pair();
     let mut uart = Uart::new(line, Box::new(TapeSink::default()));
-    let write = |uart: &mut Uart, register, value: u64| {
-        uart.write(register, Size::B1, value).expect("a register");
+    let write = |uart: &mut Uart, at, value: u64| {
+        uart.write(at, Size::B1, value).expect("a register");
     };
     let empty = uart.save().len();
-    write(&mut uart, port::IIR_FCR, 0x01);
-    write(&mut uart, port::MCR, 0x10);
+    write(&mut uart, register::IIR_FCR, 0x01);
+    write(&mut uart, register::MCR, 0x10);
     for value in 0..100_000u64 {
-        write(&mut uart, port::RBR_THR_DLL, value & 0xff);
+        write(&mut uart, register::RBR_THR_DLL, value & 0xff);
     }
     assert!(uart.save().len() <= empty + 2 * 16 + 8, "both FIFOs");
     let mut read = 0;
-    while uart.read(port::LSR, Size::B1).expect("a register") & 1 != 0 {
-        uart.read(port::RBR_THR_DLL, Size::B1).expect("a register");
+    while uart.read(register::LSR, Size::B1).expect("a register") & 1 != 0 {
+        uart.read(register::RBR_THR_DLL, Size::B1)
+            .expect("a register");
         read += 1;
     }
     assert_eq!(read, 16);
@@ -94,8 +80,8 @@ type Attack<'a> = &'a dyn Fn(&Rig<Blk>);
 #[test]
 fn descriptor_loops() {
     for kind in Kind::ALL {
-        let asked = Asked::default();
-        let mut t = started(kind, disk(&asked), 1 << vr::VIRTIO_RING_F_INDIRECT_DESC);
+        let port = DiskPort::default();
+        let mut t = started(kind, disk(&port), 1 << vr::VIRTIO_RING_F_INDIRECT_DESC);
         let table = t.table(0);
         let attacks: [Attack<'_>; 4] = [
             &|t| t.descriptor(table, 0, BUFFER, 16, NEXT, 0),
@@ -120,8 +106,8 @@ fn descriptor_loops() {
             t.make_available(0, 0);
             t.kick(0);
             assert!(t.needs_reset());
-            assert_eq!(waiting(&asked), 0);
-            is_well(&mut t, &asked);
+            assert_eq!(port.requests().len(), 0);
+            is_well(&mut t, &port);
             t.start(1 << vr::VIRTIO_RING_F_INDIRECT_DESC);
         }
     }
@@ -141,8 +127,8 @@ fn dma_reentrancy() {
         0x3000_8004,
     ];
     for kind in Kind::ALL {
-        let asked = Asked::default();
-        let mut t = started(kind, disk(&asked), 0);
+        let port = DiskPort::default();
+        let mut t = started(kind, disk(&port), 0);
         for at in registers {
             let table = t.table(0);
             t.descriptor(table, 0, BUFFER, 16, NEXT, 1);
@@ -151,8 +137,8 @@ fn dma_reentrancy() {
             t.make_available(0, 0);
             t.kick(0);
             assert!(t.needs_reset(), "{at:#x} is no memory");
-            assert_eq!(waiting(&asked), 0);
-            is_well(&mut t, &asked);
+            assert_eq!(port.requests().len(), 0);
+            is_well(&mut t, &port);
             t.start(0);
         }
     }
@@ -163,8 +149,8 @@ fn dma_reentrancy() {
 #[test]
 fn queue_reconfiguration() {
     for kind in Kind::ALL {
-        let asked = Asked::default();
-        let mut t = started(kind, disk(&asked), 0);
+        let port = DiskPort::default();
+        let mut t = started(kind, disk(&port), 0);
         for value in [0, 1, 3, 0x8000, 0xffff, u32::MAX] {
             for register in [
                 vm::VIRTIO_MMIO_QUEUE_NUM,
@@ -177,17 +163,14 @@ fn queue_reconfiguration() {
                 t.w(register, value);
                 let offer = t.offer(0, &[&[0; 16]], &[512, 1]);
                 t.kick(0);
-                let request = {
-                    let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-                    asked.pop_front()
-                };
+                let request = { port.requests().pop_front() };
                 if let Some(request) = request {
                     t.slot.complete(request.id, Ok(vec![1; 512]));
                     assert_eq!(t.used(0), [(offer.head, 513)]);
                 } else {
                     assert!(t.needs_reset(), "{kind:?} {register:#x} {value:#x}");
                 }
-                is_well(&mut t, &asked);
+                is_well(&mut t, &port);
                 t.start(0);
             }
         }
@@ -199,8 +182,8 @@ fn queue_reconfiguration() {
 #[test]
 fn request_flood() {
     for kind in Kind::ALL {
-        let asked = Asked::default();
-        let mut t = started(kind, disk(&asked), 0);
+        let port = DiskPort::default();
+        let mut t = started(kind, disk(&port), 0);
         let mut most = 0;
         for _ in 0..50 {
             let table = t.table(0);
@@ -211,11 +194,11 @@ fn request_flood() {
                 t.make_available(0, 0);
                 t.kick(0);
             }
-            most = most.max(waiting(&asked));
+            most = most.max(port.requests().len());
             t.start(0);
         }
         assert!((1..=256).contains(&most), "{most} requests wait");
-        is_well(&mut t, &asked);
+        is_well(&mut t, &port);
     }
 }
 
@@ -223,7 +206,9 @@ fn request_flood() {
 #[derive(Default)]
 struct Mirror(VecDeque<Vec<u8>>);
 
-impl NetPort for Mirror {
+impl NetPort for Mirror {}
+
+impl PacketPort for Mirror {
     fn send(&mut self, frame: Vec<u8>) -> Result<(), Vec<u8>> {
         match self.0.len() < 64 {
             true => self.0.push_back(frame),

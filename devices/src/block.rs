@@ -3,7 +3,10 @@
 //!
 //! A device makes [`BlockRequest`]s of what its driver asks for and passes them on to
 //! its [`BlockPort`]; each is answered once, by [`BlockSlot::complete`]. What of it a
-//! driver sees, and how, is the device's affair.
+//! driver sees, and how, is the device's affair. Devices pass requests on by an `Outbox`, so
+//! that what the host holds for a guest is bounded.
+
+use std::collections::BTreeMap;
 
 /// Bytes of a sector, the unit of addresses here, whatever a device's block size.
 pub const SECTOR: u64 = 512;
@@ -14,6 +17,28 @@ pub const PIECE: u64 = 1 << 20;
 pub const DISCARD_MAX: u32 = 1 << 21;
 /// Sectors of one range to make zeros: 64 MiB, which a host may have to write.
 pub const ZEROES_MAX: u32 = 1 << 17;
+
+/// What real disks write at once, in bytes.
+pub const PHYSICAL_BLOCK: u32 = 4096;
+/// Requests of a device in flight, and requests passed on that were not answered yet.
+pub const IN_FLIGHT_MAX: usize = 64;
+/// Bytes of requests passed on from which on no further one is.
+pub const HELD_MAX: u64 = 16 << 20;
+
+/// What the guest is told about a disk, whatever device shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskConfig {
+    /// Size in sectors.
+    pub capacity: u64,
+    /// Writes fail.
+    pub read_only: bool,
+    /// The serial number; its first 20 bytes count.
+    pub serial: String,
+    /// Discards are offered, and zeros may give room back.
+    pub discard: bool,
+    /// The unit of writes that costs the disk least, in bytes; 0 if there is none.
+    pub preferred: u64,
+}
 
 /// What is to be done to the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,4 +125,65 @@ pub trait BlockSlot: Send {
     /// The answer to request `id`: the bytes read, or nothing for a write and a flush.
     /// A read of another length than asked counts as failed.
     fn complete(&mut self, id: u64, result: Result<Vec<u8>, IoError>);
+}
+
+/// A device's way to its port. It remembers what was passed on and not answered, requests
+/// that the device has forgotten since (it was reset) among them: whoever has the disk still
+/// has those. Nothing of it is saved, as it is about this port; and no identifier is used
+/// twice, so that a completion from before a restore can never be taken for one from after
+/// it.
+pub(crate) struct Outbox {
+    port: Box<dyn BlockPort>,
+    next_id: u64,
+    /// With the bytes of each.
+    unanswered: BTreeMap<u64, u64>,
+}
+
+impl Outbox {
+    pub(crate) fn new(port: Box<dyn BlockPort>) -> Self {
+        Self {
+            port,
+            next_id: 0,
+            unanswered: BTreeMap::new(),
+        }
+    }
+
+    /// Whether one more request may be passed on.
+    pub(crate) fn has_room(&self) -> bool {
+        let held: u64 = self.unanswered.values().sum();
+        self.unanswered.len() < IN_FLIGHT_MAX && held < HELD_MAX
+    }
+
+    /// Whether everything was answered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unanswered.is_empty()
+    }
+
+    /// An identifier for a request.
+    pub(crate) fn id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// Passes a request on that has so many bytes of data, which the host holds meanwhile.
+    pub(crate) fn pass_on(&mut self, request: BlockRequest, bytes: u64) {
+        self.unanswered.insert(request.id, bytes);
+        self.port.submit(request);
+    }
+
+    /// A request was answered; whether it was one that waited for that.
+    pub(crate) fn answered(&mut self, id: u64) -> bool {
+        self.unanswered.remove(&id).is_some()
+    }
+
+    /// See [`BlockPort::buffer`].
+    pub(crate) fn buffer(&mut self, len: u64) -> Vec<u8> {
+        self.port.buffer(len as usize)
+    }
+
+    /// See [`BlockPort::give_back`].
+    pub(crate) fn give_back(&mut self, buffer: Vec<u8>) {
+        self.port.give_back(buffer);
+    }
 }

@@ -1,11 +1,13 @@
 //! What the unit tests of several devices share.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use isoform_core::{BusFault, Clock, Device, IrqLine, IrqSink, Size};
+use isoform_core::{BusFault, Clock, Device, IrqLine, IrqSink, MsiSink, Size};
 
 use crate::CharSink;
+use crate::block::{BlockPort, BlockRequest};
 
 /// The far end of an interrupt line: its level, and how often it rose.
 #[derive(Debug, Default)]
@@ -35,6 +37,45 @@ impl IrqSink for Wire {
             self.rises.fetch_add(1, Ordering::SeqCst);
         }
         self.level.store(level, Ordering::SeqCst);
+    }
+}
+
+/// Messages as they arrived: address and data.
+#[derive(Debug, Default)]
+pub(crate) struct Mail(Mutex<Vec<(u64, u32)>>);
+
+impl Mail {
+    pub(crate) fn take(&self) -> Vec<(u64, u32)> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl MsiSink for Mail {
+    fn send(&self, address: u64, data: u32) {
+        let mut mail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mail.push((address, data));
+    }
+}
+
+/// A disk's port that remembers requests as they arrived.
+#[derive(Clone, Default)]
+pub(crate) struct DiskPort(Arc<Mutex<VecDeque<BlockRequest>>>);
+
+impl DiskPort {
+    pub(crate) fn requests(&self) -> MutexGuard<'_, VecDeque<BlockRequest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next(&self) -> BlockRequest {
+        self.requests()
+            .pop_front()
+            .expect("a request was passed on")
+    }
+}
+
+impl BlockPort for DiskPort {
+    fn submit(&mut self, request: BlockRequest) {
+        self.requests().push_back(request);
     }
 }
 

@@ -78,7 +78,7 @@ fn operation(rig: &Rig, input: &mut Input<'_>, saved: &[Vec<u8>]) {
         }
         6 => {
             rig.work();
-            rig.board.virtio.vsocks[0]
+            rig.board.virtio.cables[0]
                 .1
                 .lock()
                 .expect("no panic")
@@ -99,14 +99,7 @@ fn operation(rig: &Rig, input: &mut Input<'_>, saved: &[Vec<u8>]) {
         }
         _ => {
             let number = usize::from(input.byte()) % saved.len();
-            let mut bytes = saved[number].clone();
-            for _ in 0..input.byte() % 8 {
-                let at = usize::from(u16::from_le_bytes([input.byte(), input.byte()]));
-                let length = bytes.len().max(1);
-                if let Some(byte) = bytes.get_mut(at % length) {
-                    *byte = input.byte();
-                }
-            }
+            let bytes = input.damaged(&saved[number]);
             let _ = rig.board.devices[number]
                 .lock()
                 .expect("no panic")

@@ -38,4 +38,17 @@ impl<'a> Input<'a> {
         word[..taken.len()].copy_from_slice(taken);
         u64::from_le_bytes(word)
     }
+
+    /// A saved state with some bytes of it changed.
+    pub fn damaged(&mut self, saved: &[u8]) -> Vec<u8> {
+        let mut bytes = saved.to_vec();
+        for _ in 0..self.byte() % 8 {
+            let at = usize::from(u16::from_le_bytes([self.byte(), self.byte()]));
+            let length = bytes.len().max(1);
+            if let Some(byte) = bytes.get_mut(at % length) {
+                *byte = self.byte();
+            }
+        }
+        bytes
+    }
 }

@@ -5,14 +5,18 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use isoform_core::{Device, IrqLine, MsiSink, Size};
-use isoform_devices::block::{BlockOp, BlockRequest, BlockSlot, IoError, PIECE};
+use isoform_core::{Device, IrqLine, Size};
+use isoform_devices::block::{
+    BlockOp, BlockRequest, BlockSlot, DISCARD_MAX, DiskConfig, IN_FLIGHT_MAX, IoError, PIECE,
+    ZEROES_MAX,
+};
 use isoform_devices::doorbell::QueueSlot;
-use isoform_devices::nvme::{Connections, IN_FLIGHT_MAX, Nvme, NvmeConfig};
+use isoform_devices::nvme::{Connections, Nvme};
 use isoform_devices::pci::Place;
 use isoform_memory::Ram;
 
 use crate::input::Input;
+use crate::rig::Nobody;
 
 const RAM_BASE: u64 = 0x8000_0000;
 const RAM_SIZE: u64 = 1 << 20;
@@ -21,13 +25,6 @@ const SIZES: [Size; 4] = [Size::B1, Size::B2, Size::B4, Size::B8];
 /// Where a driver by the rules has its queues, a page each.
 const QUEUES: u64 = RAM_BASE + 0x8_0000;
 const ENTRIES: u32 = 16;
-
-/// Messages are lost.
-struct Nobody;
-
-impl MsiSink for Nobody {
-    fn send(&self, _address: u64, _data: u32) {}
-}
 
 struct Machine {
     nvme: Nvme,
@@ -43,7 +40,7 @@ impl Machine {
         let bell = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(Mutex::new(VecDeque::new()));
         let (rung, asked) = (bell.clone(), requests.clone());
-        let config = NvmeConfig {
+        let config = DiskConfig {
             capacity: BLOCKS,
             read_only: false,
             serial: "fuzz".into(),
@@ -166,13 +163,13 @@ fn check(op: &BlockOp) {
         }
         BlockOp::Flush => (0, 0),
         BlockOp::Discard { sector, sectors } => {
-            assert!((1..=u64::from(isoform_devices::block::DISCARD_MAX)).contains(sectors));
+            assert!((1..=u64::from(DISCARD_MAX)).contains(sectors));
             (*sector, *sectors)
         }
         BlockOp::WriteZeroes {
             sector, sectors, ..
         } => {
-            assert!((1..=u64::from(isoform_devices::block::ZEROES_MAX)).contains(sectors));
+            assert!((1..=u64::from(ZEROES_MAX)).contains(sectors));
             (*sector, *sectors)
         }
     };
@@ -280,14 +277,7 @@ fn operation(machine: &mut Machine, input: &mut Input<'_>, saved: &[u8]) {
         }
         12..=14 => machine.complete(code & 0x10 == 0, code & 0xe0 == 0),
         _ => {
-            let mut bytes = saved.to_vec();
-            for _ in 0..input.byte() % 8 {
-                let at = usize::from(u16::from_le_bytes([input.byte(), input.byte()]));
-                let length = bytes.len().max(1);
-                if let Some(byte) = bytes.get_mut(at % length) {
-                    *byte = input.byte();
-                }
-            }
+            let bytes = input.damaged(saved);
             let _ = machine.nvme.restore(&bytes);
             machine.work();
         }

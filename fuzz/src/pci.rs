@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use isoform_core::{Device, IrqLine, MsiSink, Size};
-use isoform_devices::block::{BlockRequest, BlockSlot, IoError};
+use isoform_core::{Device, IrqLine, Size};
+use isoform_devices::block::{BlockRequest, BlockSlot, DiskConfig, IoError};
 use isoform_devices::pci::{Function, HostBridge, Intx, Root};
 use isoform_devices::virtio::balloon::Balloon;
 use isoform_devices::virtio::blk::{Blk, BlkConfig};
@@ -16,6 +16,7 @@ use isoform_devices::virtio::{QueueSlot, VirtioDevice, VirtioPci};
 use isoform_memory::{Bus, Ram};
 
 use crate::input::Input;
+use crate::rig::Nobody;
 
 const RAM_BASE: u64 = 0x8000_0000;
 const RAM_SIZE: u64 = 1 << 20;
@@ -29,13 +30,6 @@ const SIZES: [Size; 4] = [Size::B1, Size::B2, Size::B4, Size::B8];
 /// Which queues of which function rang.
 type Bells = Arc<Mutex<Vec<(usize, u16)>>>;
 type Requests = Arc<Mutex<Vec<BlockRequest>>>;
-
-/// Messages are lost.
-struct Nobody;
-
-impl MsiSink for Nobody {
-    fn send(&self, _address: u64, _data: u32) {}
-}
 
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nobody panics with it")
@@ -99,12 +93,14 @@ impl Machine {
         let requests = Requests::default();
         let asked = requests.clone();
         let config = BlkConfig {
-            capacity: 64,
-            read_only: false,
+            disk: DiskConfig {
+                capacity: 64,
+                read_only: false,
+                serial: "fuzz".into(),
+                discard: true,
+                preferred: 4096,
+            },
             block_size: 512,
-            serial: "fuzz".into(),
-            discard: true,
-            preferred: 4096,
             queues: 2,
         };
         let submit = move |request| lock(&asked).push(request);
@@ -270,14 +266,7 @@ fn operation(machine: &Machine, input: &mut Input<'_>, saved: &[Vec<u8>]) {
         }
         _ => {
             let number = usize::from(input.byte()) % saved.len();
-            let mut bytes = saved[number].clone();
-            for _ in 0..input.byte() % 8 {
-                let at = usize::from(u16::from_le_bytes([input.byte(), input.byte()]));
-                let length = bytes.len().max(1);
-                if let Some(byte) = bytes.get_mut(at % length) {
-                    *byte = input.byte();
-                }
-            }
+            let bytes = input.damaged(&saved[number]);
             let _ = lock(&machine.devices[number]).restore(&bytes);
         }
     }

@@ -4,13 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use isoform::board::{Board, Connections, FlashBank, Slot};
 use isoform::config::{MachineConfig, MachineOptions, SlotId, VirtioMmio};
-use isoform_core::Clock;
-use isoform_devices::block::{BlockRequest, IoError};
+use isoform_core::{Clock, MsiSink};
+use isoform_devices::block::{BlockRequest, DiskConfig, IoError};
 use isoform_devices::fw_cfg::Items;
-use isoform_devices::virtio::Doorbell;
 use isoform_devices::virtio::blk::BlkConfig;
 use isoform_devices::virtio::console::PortConfig;
-use isoform_devices::virtio::vsock::VsockPort;
+use isoform_devices::virtio::{Doorbell, PacketPort};
 use isoform_memory::WriteEpoch;
 use isoform_riscv::{Cpu, Hart, TimerService, Wiring};
 
@@ -37,11 +36,18 @@ impl TimerService for NoTimer {
     fn arm(&self, _: usize, _: Option<u64>) {}
 }
 
+/// Messages are lost.
+pub(crate) struct Nobody;
+
+impl MsiSink for Nobody {
+    fn send(&self, _address: u64, _data: u32) {}
+}
+
 /// What is sent comes back.
 #[derive(Default)]
 struct Echo(Vec<Vec<u8>>);
 
-impl VsockPort for Echo {
+impl PacketPort for Echo {
     fn send(&mut self, packet: Vec<u8>) -> Result<(), Vec<u8>> {
         if self.0.len() >= 8 {
             return Err(packet);
@@ -97,12 +103,14 @@ impl Rig {
             ..MachineConfig::default()
         };
         let disk = BlkConfig {
-            capacity: 64,
-            read_only: false,
+            disk: DiskConfig {
+                capacity: 64,
+                read_only: false,
+                serial: "fuzz".into(),
+                discard: true,
+                preferred: 0,
+            },
             block_size: 512,
-            serial: "fuzz".into(),
-            discard: true,
-            preferred: 0,
             queues: 2,
         };
         let port = |name: &str, is_console| PortConfig {

@@ -13,6 +13,7 @@
 
 pub mod cable;
 pub mod pcap;
+mod seat;
 pub mod switch;
 pub mod tap;
 pub mod user;

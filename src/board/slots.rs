@@ -4,19 +4,20 @@ use super::interrupts::Interrupts;
 use super::virt::{Builder, MAP};
 use crate::config::SlotId;
 use isoform_core::Device;
-use isoform_devices::block::{BlockPort, BlockSlot};
-use isoform_devices::nvme::{self, Nvme, NvmeConfig};
+use isoform_devices::block::{BlockPort, BlockSlot, DiskConfig};
+use isoform_devices::nvme::{self, Nvme};
 use isoform_devices::pci::{Function, HostBridge, Intx, Root};
 use isoform_devices::virtio::balloon::{Balloon, BalloonSlot};
 use isoform_devices::virtio::blk::{Blk, BlkConfig};
 use isoform_devices::virtio::console::{Console, ConsoleSlot, PortConfig};
-use isoform_devices::virtio::net::{Net, NetConfig, NetPort, NetSlot};
+use isoform_devices::virtio::net::{Net, NetConfig, NetPort};
 use isoform_devices::virtio::p9::{P9, P9Port, P9Slot};
 use isoform_devices::virtio::pci;
 use isoform_devices::virtio::rng::{EntropyPort, Rng};
-use isoform_devices::virtio::vsock::{Vsock, VsockPort, VsockSlot};
+use isoform_devices::virtio::vsock::Vsock;
 use isoform_devices::virtio::{
-    Doorbell, EmptySlot, Interface, QueueSlot, VirtioDevice, VirtioMmio, VirtioPci,
+    Doorbell, EmptySlot, Interface, PacketPort, PacketSlot, QueueSlot, VirtioDevice, VirtioMmio,
+    VirtioPci,
 };
 use isoform_memory::{BusError, Ram};
 use std::sync::{Arc, Mutex};
@@ -32,13 +33,13 @@ pub enum Slot {
     /// A network card.
     Net(NetConfig, Box<dyn NetPort>),
     /// A disk behind an NVMe controller, which goes onto the PCI bus.
-    Nvme(NvmeConfig, Box<dyn BlockPort>),
+    Nvme(DiskConfig, Box<dyn BlockPort>),
     /// A folder of the host, by its tag.
     P9(String, Box<dyn P9Port>),
     /// Entropy.
     Rng(Box<dyn EntropyPort>),
     /// Sockets of the host, for a guest of this number.
-    Vsock(u32, Box<dyn VsockPort>),
+    Vsock(u32, Box<dyn PacketPort>),
 }
 
 /// A device that bus, board and run loop hold.
@@ -56,12 +57,10 @@ pub struct Virtio {
     pub disks: Vec<Placed<dyn BlockSlot>>,
     /// The consoles, for input and room.
     pub consoles: Vec<Placed<dyn ConsoleSlot>>,
-    /// The network cards, for frames and room.
-    pub cards: Vec<Placed<dyn NetSlot>>,
+    /// Network cards and socket devices, for packets and room.
+    pub cables: Vec<Placed<dyn PacketSlot>>,
     /// The folders of the host, for answers.
     pub shares: Vec<Placed<dyn P9Slot>>,
-    /// The socket devices, for packets and room.
-    pub vsocks: Vec<Placed<dyn VsockSlot>>,
     /// All of them, for doorbells.
     pub slots: Vec<Placed<dyn QueueSlot>>,
 }
@@ -148,7 +147,7 @@ impl<'a> Filler<'a> {
     }
 
     /// Puts a controller onto the bus.
-    fn put_nvme(&mut self, slot: SlotId, config: NvmeConfig, port: Box<dyn BlockPort>) {
+    fn put_nvme(&mut self, slot: SlotId, config: DiskConfig, port: Box<dyn BlockPort>) {
         let SlotId::Pci(number) = slot else {
             unreachable!("the configuration puts NVMe controllers onto the PCI bus");
         };
@@ -186,7 +185,7 @@ impl<'a> Filler<'a> {
                 }
                 Slot::Net(config, port) => {
                     let card = self.put(id, Net::new(config, port), |m| m as _, |p| p as _)?;
-                    self.virtio.cards.push((id, card));
+                    self.virtio.cables.push((id, card));
                 }
                 Slot::Nvme(config, port) => self.put_nvme(id, config, port),
                 Slot::P9(tag, port) => {
@@ -199,7 +198,7 @@ impl<'a> Filler<'a> {
                 }
                 Slot::Vsock(cid, port) => {
                     let vsock = self.put(id, Vsock::new(cid, port), |m| m as _, |p| p as _)?;
-                    self.virtio.vsocks.push((id, vsock));
+                    self.virtio.cables.push((id, vsock));
                 }
             }
         }

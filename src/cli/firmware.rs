@@ -71,10 +71,16 @@ pub(super) fn named(args: &Args, name: &str) -> Result<Start, Failure> {
 pub(super) fn for_disk(start: Start, disk: &Source, efi: &Efi) -> Result<Start, Failure> {
     let name = disk.name();
     if !efi.is_for_this_machine() {
+        // Names are what somebody put on the disk, and are shown on a terminal.
+        let programs: Vec<_> = efi
+            .programs
+            .iter()
+            .map(|name| name.escape_debug().to_string())
+            .collect();
         return Err(anyhow::anyhow!(
             "{name} is for another machine: it boots by {} on {}, and a riscv64 machine looks \
              for {PROGRAM}",
-            efi.programs.join(", "),
+            programs.join(", "),
             efi.whence
         )
         .into());

@@ -49,13 +49,9 @@ pub(super) enum Event {
         /// Bytes that it is to have.
         memory: u64,
     },
-    /// A network has frames for the card in a slot, or room for its.
-    Net {
-        /// Where it is.
-        slot: SlotId,
-    },
-    /// The host's side of a guest's sockets has packets, or room for its.
-    Vsock {
+    /// What a network card or a socket device is plugged into has packets for it, or room
+    /// for its.
+    Packets {
         /// The device's place.
         slot: SlotId,
     },

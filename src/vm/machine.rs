@@ -469,15 +469,10 @@ impl Machine {
                 }
             }
             Event::Balloon { memory } => self.inflate(memory),
-            Event::Net { slot } => {
-                if let Some((_, card)) = self.board.virtio.cards.iter().find(|(n, _)| *n == slot) {
-                    lock(card).look();
-                }
-            }
-            Event::Vsock { slot } => {
-                let mut vsocks = self.board.virtio.vsocks.iter();
-                if let Some((_, vsock)) = vsocks.find(|(n, _)| *n == slot) {
-                    lock(vsock).look();
+            Event::Packets { slot } => {
+                let mut cables = self.board.virtio.cables.iter();
+                if let Some((_, device)) = cables.find(|(n, _)| *n == slot) {
+                    lock(device).look();
                 }
             }
             Event::Input(bytes) => {

@@ -7,6 +7,7 @@
 //! (`insn`). Both share `machine::Machine`, and speak in `event::Event`s. [`lockstep`]
 //! runs two machines side by side and compares them.
 
+mod cable;
 mod channel;
 mod clock;
 mod error;

@@ -1,12 +1,13 @@
 //! What network cards are plugged into.
 
+use super::cable;
 use super::error::VmError;
 use super::event::Event;
 use super::limit;
 use crate::config::SlotId;
 use crate::config::net::{Card, Link, Protocol, Publish, User};
-use isoform_devices::virtio::net::{NetConfig, NetPort, Offloads};
-use isoform_net::cable::{self, HostEnd, NicEnd, cable};
+use isoform_devices::virtio::net::{NetConfig, NetPort};
+use isoform_net::cable::HostEnd;
 use isoform_net::pcap::Pcap;
 use isoform_net::switch::{Switch, SwitchConfig};
 use isoform_net::tap::{Tap, TapConfig};
@@ -27,12 +28,7 @@ impl Network {
         slot: SlotId,
         events: &Sender<Event>,
     ) -> Result<(Box<dyn NetPort>, Self), VmError> {
-        let events = events.clone();
-        let wake = move || {
-            // Nobody listens any more once the machine has ended.
-            let _ = events.send(Event::Net { slot });
-        };
-        let (nic, mut host) = cable(wake)?;
+        let (port, mut host) = cable::lay(slot, events)?;
         if let Some(path) = &card.pcap {
             let failed = |source| VmError::Pcap {
                 path: path.clone(),
@@ -40,7 +36,7 @@ impl Network {
             };
             host.capture(Pcap::create(path).map_err(failed)?);
         }
-        Ok((Box::new(Port(nic)), Self::start(card, host)?))
+        Ok((Box::new(port), Self::start(card, host)?))
     }
 
     fn start(card: &Card, host: HostEnd) -> Result<Self, VmError> {
@@ -115,25 +111,5 @@ fn published(port: Publish) -> user::Publish {
         },
         bind,
         guest_port: guest,
-    }
-}
-
-/// A card's end of its cable.
-struct Port(NicEnd);
-
-impl NetPort for Port {
-    fn send(&mut self, frame: Vec<u8>) -> Result<(), Vec<u8>> {
-        self.0.send(frame)
-    }
-
-    fn receive(&mut self) -> Option<Vec<u8>> {
-        self.0.receive()
-    }
-
-    fn agree(&mut self, Offloads { sent, received }: Offloads) {
-        self.0.set_offloads(cable::Offloads {
-            from_guest: sent,
-            to_guest: received,
-        });
     }
 }

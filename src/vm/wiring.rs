@@ -13,10 +13,9 @@ use crate::console::{Console, ConsoleEvent, Output, Policy};
 use crate::disk::{Buffers, FlashFile, FlashWorker, Pooled, Worker, perform};
 use isoform_core::Clock;
 use isoform_devices::CharSink;
-use isoform_devices::block::{BlockPort, BlockRequest};
+use isoform_devices::block::{BlockPort, BlockRequest, DiskConfig};
 use isoform_devices::finisher;
 use isoform_devices::fw_cfg::{Items, spec::key};
-use isoform_devices::nvme::NvmeConfig;
 use isoform_devices::pflash::FlashPort;
 use isoform_devices::virtio::blk::BlkConfig;
 use isoform_devices::virtio::{Doorbell, rng::EntropyPort};
@@ -128,47 +127,28 @@ pub(super) fn disks(
     for drive in &config.drives {
         let Drive { slot, .. } = *drive;
         let image = Image::open(&drive.request)?;
-        let into_slot = slot_of(drive, &image, config.smp as u16);
+        let disk = DiskConfig {
+            capacity: image.sectors(),
+            read_only: image.read_only(),
+            serial: drive.serial.clone(),
+            discard: drive.request.discard,
+            preferred: image.preferred(),
+        };
         let port = block_port(slot, image, time, workers)?;
-        slots.push((slot, into_slot(port)));
+        let device = match drive.interface {
+            DriveInterface::Nvme => Slot::Nvme(disk, port),
+            DriveInterface::Virtio => {
+                let config = BlkConfig {
+                    disk,
+                    block_size: 512,
+                    queues: config.smp as u16,
+                };
+                Slot::Blk(config, port)
+            }
+        };
+        slots.push((slot, device));
     }
     Ok(slots)
-}
-
-/// The device that shows a drive's image to the guest, once it has a port; one of virtio
-/// has so many queues.
-fn slot_of(
-    drive: &Drive,
-    image: &Image,
-    queues: u16,
-) -> impl FnOnce(Box<dyn BlockPort>) -> Slot + use<> {
-    let (capacity, read_only) = (image.sectors(), image.read_only());
-    let (discard, preferred) = (drive.request.discard, image.preferred());
-    let (interface, serial) = (drive.interface, drive.serial.clone());
-    move |port| match interface {
-        DriveInterface::Virtio => {
-            let config = BlkConfig {
-                capacity,
-                read_only,
-                block_size: 512,
-                serial,
-                discard,
-                preferred,
-                queues,
-            };
-            Slot::Blk(config, port)
-        }
-        DriveInterface::Nvme => {
-            let config = NvmeConfig {
-                capacity,
-                read_only,
-                serial,
-                discard,
-                preferred,
-            };
-            Slot::Nvme(config, port)
-        }
-    }
 }
 
 /// Passes requests on to an image's worker or, under the instruction clock, does them.

@@ -1,6 +1,7 @@
 //! A root file system on a disk, and what becomes of disks.
 
-use crate::image::{DEBIAN, debian, skip};
+use crate::ext4;
+use crate::image::{DEBIAN, debian};
 use crate::program::{Ran, isoform_run, run};
 use isoform_images::Image;
 use isoform_images::cache::Cache;
@@ -8,7 +9,6 @@ use isoform_images::initramfs::read_busybox_package;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The disk's first process: says what it sees, writes to its root and to two more
 /// disks, and powers off.
@@ -49,25 +49,8 @@ fn root_disk(test: &str, folder: &Path) -> Option<PathBuf> {
     write(&root.join("sbin/init"), INIT.as_bytes(), 0o755);
     write(&root.join("etc/motd"), b"as made\n", 0o644);
     let disk = folder.join("disk");
-    // It is not in everybody's PATH.
-    let made = ["mkfs.ext4", "/sbin/mkfs.ext4"].iter().find_map(|mkfs| {
-        let mut command = Command::new(mkfs);
-        command
-            .args(["-q", "-d"])
-            .arg(&root)
-            .arg(&disk)
-            .arg("32M")
-            .output()
-            .ok()
-    });
-    match made {
-        Some(output) if output.status.success() => Some(disk),
-        Some(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
-        None => {
-            skip(test, "there is no mkfs.ext4");
-            None
-        }
-    }
+    ext4::make(test, &root, &disk, "32M")?;
+    Some(disk)
 }
 
 /// Boots the disk, with two more: one to write and one that is read-only.

@@ -1,7 +1,8 @@
 //! Firmware that others built, as they built it: EDK2 (UEFI) from flash, and U-Boot.
 
+use crate::ext4;
 use crate::fat;
-use crate::image::{debian, skip};
+use crate::image::debian;
 use crate::program::{isoform_run, run};
 use crate::session::Session;
 use crate::unpacked::{EDK2_CODE, EDK2_VARS, Files, UBOOT, firmware};
@@ -135,16 +136,7 @@ fn extlinux(test: &str, folder: &Path, image: &Image) -> Option<PathBuf> {
     fs::copy(kernel, root.join("linux")).expect("copied");
     fs::copy(initrd, root.join("initrd")).expect("copied");
     let (disk, part) = (folder.join("disk"), folder.join("part"));
-    let made = ["mkfs.ext4", "/sbin/mkfs.ext4"].iter().find_map(|mkfs| {
-        let mut command = Command::new(mkfs);
-        command.args(["-q", "-d"]).arg(&root).arg(&part).arg("128M");
-        command.output().ok()
-    });
-    let Some(made) = made else {
-        skip(test, "there is no mkfs.ext4");
-        return None;
-    };
-    assert!(made.status.success(), "{made:?}");
+    ext4::make(test, &root, &part, "128M")?;
     let part = fs::read(&part).expect("read");
     let mut content = fat::partitioned(0x83, (part.len() / 512) as u32);
     content.extend(part);

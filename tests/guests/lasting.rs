@@ -1,6 +1,7 @@
 //! Systems on disks that say themselves how they boot.
 
-use crate::image::{DEBIAN, debian, skip};
+use crate::ext4;
+use crate::image::{DEBIAN, debian};
 use crate::program::{Process, Stream, isoform_run};
 use crate::session::Session;
 use std::fs;
@@ -21,19 +22,8 @@ fn boot_disk(test: &str, folder: &Path) -> Option<std::path::PathBuf> {
     fs::copy(&image.kernel, boot.join("kernel")).expect("copied");
     fs::copy(&image.initrd, boot.join("initrd")).expect("copied");
     let disk = folder.join("disk");
-    let made = ["mkfs.ext4", "/sbin/mkfs.ext4"].iter().find_map(|mkfs| {
-        let mut command = Command::new(mkfs);
-        command.args(["-q", "-d"]).arg(folder.join("root"));
-        command.arg(&disk).arg("128M").output().ok()
-    });
-    match made {
-        Some(output) if output.status.success() => Some(disk),
-        Some(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
-        None => {
-            skip(test, "there is no mkfs.ext4");
-            None
-        }
-    }
+    ext4::make(test, &folder.join("root"), &disk, "128M")?;
+    Some(disk)
 }
 
 #[test]

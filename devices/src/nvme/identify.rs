@@ -5,7 +5,7 @@ use super::spec::{
     BLOCK, BLOCK_SHIFT, ERROR_ENTRIES, EVENT_REQUESTS_MAX, IDENTIFY_BYTES, MDTS, NAMESPACE,
     SUBSYSTEM_VENDOR, VENDOR, VERSION,
 };
-use super::{NvmeConfig, PHYSICAL_BLOCK};
+use crate::block::{DiskConfig, PHYSICAL_BLOCK};
 
 /// What a data structure is made of: bytes at offsets, and zeros elsewhere.
 struct Page(Vec<u8>);
@@ -54,7 +54,7 @@ pub(super) fn firmware_revision() -> [u8; 8] {
 }
 
 /// The controller (figure 247).
-pub(super) fn controller(config: &NvmeConfig) -> Vec<u8> {
+pub(super) fn controller(config: &DiskConfig) -> Vec<u8> {
     let serial = padded(&config.serial, 20);
     // Made of what is unique, in the form for controllers that were given none (7.9).
     let name = format!(
@@ -93,9 +93,9 @@ pub(super) fn controller(config: &NvmeConfig) -> Vec<u8> {
 }
 
 /// The namespace (figure 245).
-pub(super) fn namespace(config: &NvmeConfig) -> Vec<u8> {
+pub(super) fn namespace(config: &DiskConfig) -> Vec<u8> {
     let blocks = config.capacity.to_le_bytes();
-    let physical = (PHYSICAL_BLOCK / BLOCK).max(1);
+    let physical = (u64::from(PHYSICAL_BLOCK) / BLOCK).max(1);
     let preferred = (config.preferred / BLOCK).max(physical);
     let unit = |blocks: u64| (blocks.min(1 << 16) as u32 - 1) as u16;
     // NPWG, NPWA, NPDG, NPDA, NOWS: counted from 0.
@@ -130,7 +130,7 @@ pub(super) fn active_namespaces(after: u32) -> Vec<u8> {
 }
 
 /// What the namespace is identified by (figure 249): a UUID.
-pub(super) fn namespace_descriptors(config: &NvmeConfig) -> Vec<u8> {
+pub(super) fn namespace_descriptors(config: &DiskConfig) -> Vec<u8> {
     const UUID: u8 = 3;
     const UUID_BYTES: u8 = 16;
     Page::new()

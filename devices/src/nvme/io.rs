@@ -5,11 +5,15 @@ use std::collections::VecDeque;
 use super::command::{Command, Refused, Status};
 use super::prp::Buffer;
 use super::spec::{BLOCK, BROADCAST, NAMESPACE, TRANSFER_MAX, nvm, status};
-use super::{Course, IN_FLIGHT_MAX, Nvme, Request};
-use crate::block::{BlockOp, BlockRequest, DISCARD_MAX, IoError, PIECE, ZEROES_MAX};
+use super::{Course, Nvme, Request};
+use crate::block::{
+    BlockOp, BlockRequest, DISCARD_MAX, HELD_MAX, IN_FLIGHT_MAX, IoError, PIECE, ZEROES_MAX,
+};
 
 // A command's data, and the zeros that one command writes, are one request each.
 const _: () = assert!(TRANSFER_MAX <= PIECE && ZEROES_MAX >= 1 << 16 && BLOCK == 512);
+// So many of them are in flight before their bytes are too many.
+const _: () = assert!(TRANSFER_MAX * IN_FLIGHT_MAX as u64 <= HELD_MAX);
 
 /// What is to be done to the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,8 +131,9 @@ impl Nvme {
         }
         let count = u64::from(command.dword::<10>() as u8) + 1;
         let list = Buffer::walk(&self.ram, command.prp, count * nvm::RANGE_BYTES)?;
-        let list = list.read(&self.ram)?;
-        let (entries, _) = list.as_chunks::<{ nvm::RANGE_BYTES as usize }>();
+        let mut bytes = vec![0; list.len() as usize];
+        list.read(&self.ram, &mut bytes)?;
+        let (entries, _) = bytes.as_chunks::<{ nvm::RANGE_BYTES as usize }>();
         let mut ranges = VecDeque::new();
         for [_, _, _, _, b0, b1, b2, b3, block @ ..] in entries {
             let blocks = u32::from_le_bytes([*b0, *b1, *b2, *b3]);
@@ -149,16 +154,14 @@ impl Nvme {
             Ok(op) => op,
             Err(refused) => return self.end(request.command, refused),
         };
-        let id = self.next_id;
-        self.next_id += 1;
+        let (id, bytes) = (self.outbox.id(), request.work.bytes());
         request.submitted = true;
         self.in_flight.insert(id, request);
-        self.unanswered.insert(id);
-        self.port.submit(BlockRequest { id, op });
+        self.outbox.pass_on(BlockRequest { id, op }, bytes);
     }
 
     /// What the disk is asked for.
-    fn operation(&self, work: &Work) -> Result<BlockOp, Refused> {
+    fn operation(&mut self, work: &Work) -> Result<BlockOp, Refused> {
         Ok(match *work {
             Work::Read { block, ref to } => BlockOp::Read {
                 sector: block,
@@ -168,11 +171,15 @@ impl Nvme {
                 block,
                 ref from,
                 through,
-            } => BlockOp::Write {
-                sector: block,
-                data: from.read(&self.ram)?,
-                through,
-            },
+            } => {
+                let mut data = self.outbox.buffer(from.len());
+                from.read(&self.ram, &mut data)?;
+                BlockOp::Write {
+                    sector: block,
+                    data,
+                    through,
+                }
+            }
             Work::Flush => BlockOp::Flush,
             Work::WriteZeroes {
                 block,
@@ -207,7 +214,11 @@ impl Nvme {
             });
         }
         let done = match result {
-            Ok(data) => self.take_answer(&work, &data),
+            Ok(data) => {
+                let taken = self.take_answer(&work, &data);
+                self.outbox.give_back(data);
+                taken
+            }
             Err(IoError) => Err(work.failure()),
         };
         match (done, work.rest()) {
@@ -239,15 +250,17 @@ impl Nvme {
 
     /// Keeps a request that is to be passed on again.
     pub(super) fn keep(&mut self, request: Request) {
-        self.in_flight.insert(self.next_id, request);
-        self.next_id += 1;
+        self.in_flight.insert(self.outbox.id(), request);
     }
 
     /// Passes on again what is kept, as far as there is room.
     pub(super) fn pass_on_again(&mut self) {
-        let room = IN_FLIGHT_MAX.saturating_sub(self.unanswered.len());
-        let kept = self.in_flight.extract_if(.., |_, r| !r.submitted);
-        for (_, request) in kept.take(room).collect::<Vec<_>>() {
+        while self.outbox.has_room() {
+            let mut kept = self.in_flight.extract_if(.., |_, r| !r.submitted);
+            let Some((_, request)) = kept.next() else {
+                return;
+            };
+            drop(kept);
             self.submit(request);
         }
     }
@@ -265,6 +278,14 @@ impl Nvme {
 }
 
 impl Work {
+    /// Bytes of data that it moves.
+    fn bytes(&self) -> u64 {
+        match self {
+            Work::Read { to: data, .. } | Work::Write { from: data, .. } => data.len(),
+            Work::Flush | Work::WriteZeroes { .. } | Work::Deallocate(_) => 0,
+        }
+    }
+
     /// What is left once the part that was passed on is done.
     fn rest(self) -> Option<Self> {
         let Work::Deallocate(mut ranges) = self else {

@@ -38,15 +38,15 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use isoform_core::{BusFault, Device, IrqLine, MsiSink, RestoreError, Saved, Size};
 use isoform_memory::Ram;
 
-use crate::block::{BlockPort, BlockSlot, IoError};
+use crate::block::{BlockPort, BlockSlot, DiskConfig, IN_FLIGHT_MAX, IoError, Outbox};
 use crate::doorbell::{Doorbell, QueueSlot};
-use crate::pci::{BarKind, ConfigSpace, Endpoint, Function, Identity, Place, Region};
+use crate::pci::{self, BarKind, ConfigSpace, Endpoint, Function, Identity, Place, Region};
 use command::{Command, Status};
 use events::Events;
 use features::Features;
@@ -58,30 +58,11 @@ use spec::{ControllerStatus, IO_QUEUES, status};
 
 pub use saved::NvmeState;
 
-/// Requests in flight, and requests passed on that were not answered yet.
-pub const IN_FLIGHT_MAX: usize = 64;
 /// Commands that one call may take: more wait for another call, so that a driver that
 /// keeps adding cannot keep the caller.
 const BUDGET: u32 = 1024;
 /// What the doorbell says: all queues share one.
 const BELL: u16 = 0;
-/// What real disks write at once, in bytes.
-const PHYSICAL_BLOCK: u64 = 4096;
-
-/// What the guest is told about the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NvmeConfig {
-    /// Size in blocks of 512 bytes.
-    pub capacity: u64,
-    /// Writes fail.
-    pub read_only: bool,
-    /// The serial number; its first 20 characters count.
-    pub serial: String,
-    /// Room can be given back.
-    pub discard: bool,
-    /// The unit of writes that costs the disk least, in bytes; 0 if there is none.
-    pub preferred: u64,
-}
 
 /// What a controller is connected to.
 pub struct Connections {
@@ -98,18 +79,12 @@ pub struct Connections {
 /// The controller. See the [module documentation](self).
 pub struct Nvme {
     // --- fixed configuration
-    config: NvmeConfig,
+    config: DiskConfig,
 
     // --- connections
     ram: Arc<Ram>,
     doorbell: Arc<dyn Doorbell>,
-    port: Box<dyn BlockPort>,
-    /// The identifier of the next request. It is not saved, so that a completion from
-    /// before a restore can never be taken for one from after it.
-    next_id: u64,
-    /// Passed on and not answered, forgotten ones among them. Not saved: it is about
-    /// this device's port.
-    unanswered: BTreeSet<u64>,
+    outbox: Outbox,
 
     // --- guest-visible state
     endpoint: Endpoint,
@@ -145,7 +120,7 @@ enum Course {
 
 impl Nvme {
     /// A disk as `config` says, its queues and data in `ram`.
-    pub fn new(config: NvmeConfig, ram: Arc<Ram>, connections: Connections) -> Self {
+    pub fn new(config: DiskConfig, ram: Arc<Ram>, connections: Connections) -> Self {
         let Connections {
             pin,
             messages,
@@ -170,9 +145,7 @@ impl Nvme {
             config,
             ram,
             doorbell,
-            port,
-            next_id: 0,
-            unanswered: BTreeSet::new(),
+            outbox: Outbox::new(port),
             registers: Registers::default(),
             queues: Queues::default(),
             features: Features::new(endpoint.vectors()),
@@ -225,7 +198,7 @@ impl Nvme {
 
     /// Whether a request can be passed on.
     fn has_room(&self) -> bool {
-        self.in_flight.len().max(self.unanswered.len()) < IN_FLIGHT_MAX
+        self.in_flight.len() < IN_FLIGHT_MAX && self.outbox.has_room()
     }
 
     /// Takes a command off a queue, and does it or begins to.
@@ -308,7 +281,7 @@ impl QueueSlot for Nvme {
 
 impl BlockSlot for Nvme {
     fn complete(&mut self, id: u64, result: Result<Vec<u8>, IoError>) {
-        if !self.unanswered.remove(&id) {
+        if !self.outbox.answered(id) {
             return;
         }
         if let Some(request) = self.in_flight.remove(&id) {
@@ -363,11 +336,6 @@ impl Device for Nvme {
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.reset();
-        let result = self.restore_bytes(bytes);
-        if result.is_err() {
-            self.reset();
-        }
-        result
+        pci::restore(self, bytes)
     }
 }

@@ -108,10 +108,9 @@ impl Buffer {
         self.len() == 0
     }
 
-    /// Copies all of it out of guest memory.
-    pub(super) fn read(&self, ram: &Ram) -> Result<Vec<u8>, Refused> {
-        let mut bytes = vec![0; self.len() as usize];
-        let mut rest = bytes.as_mut_slice();
+    /// Copies all of it out of guest memory, to as many bytes.
+    pub(super) fn read(&self, ram: &Ram, bytes: &mut [u8]) -> Result<(), Refused> {
+        let mut rest = bytes;
         for piece in &self.0 {
             let (now, later) = rest
                 .split_at_mut_checked(piece.len as usize)
@@ -121,7 +120,7 @@ impl Buffer {
                 .map_err(|_| status::DATA_TRANSFER_ERROR)?;
             rest = later;
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// Copies bytes into guest memory, as many as there is room for.

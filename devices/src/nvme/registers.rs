@@ -174,7 +174,7 @@ impl Nvme {
             true => self.is_started() || csts.contains(ControllerStatus::CFS),
             false => !csts.intersects(STARTED),
         };
-        if settled || !self.unanswered.is_empty() {
+        if settled || !self.outbox.is_empty() {
             return;
         }
         self.registers.csts -= STARTED;

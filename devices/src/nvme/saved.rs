@@ -14,8 +14,8 @@ use super::spec::{
     ADMIN_ENTRIES_MAX, AQA_MASK, BLOCK, CQE_BYTES, Configuration, ControllerStatus, ENTRIES_MAX,
     ERROR_ENTRIES, EVENT_REQUESTS_MAX, ErrorEvents, IO_QUEUES, PAGE, SQE_BYTES, TRANSFER_MAX,
 };
-use super::{IN_FLIGHT_MAX, Nvme, Request};
-use crate::block::ZEROES_MAX;
+use super::{Nvme, Request};
+use crate::block::{IN_FLIGHT_MAX, ZEROES_MAX};
 use crate::pci::EndpointState;
 
 /// Ranges of one Dataset Management command.
@@ -124,9 +124,7 @@ impl Saved for Nvme {
             config: _,
             ram: _,
             doorbell: _,
-            port: _,
-            next_id: _,
-            unanswered: _,
+            outbox: _,
             endpoint,
             registers,
             queues,

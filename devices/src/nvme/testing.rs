@@ -1,16 +1,15 @@
 //! A driver for tests: queues at fixed places, commands one by one, and a disk in memory
 //! that answers when told to.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use isoform_core::{Device, MsiSink, Size};
+use isoform_core::{Device, Size};
 use isoform_memory::Ram;
 
 use super::*;
 use crate::block::{BlockOp, BlockRequest};
-use crate::testing::Wire;
+use crate::testing::{DiskPort, Mail, Wire};
 
 pub(super) const RAM: u64 = 0x8000_0000;
 const RAM_BYTES: u64 = 8 << 20;
@@ -22,45 +21,6 @@ pub(super) const ENABLED: u32 = 4 << 20 | 6 << 16 | 1;
 
 pub(super) const CC: u64 = 0x14;
 pub(super) const CSTS: u64 = 0x1c;
-
-/// Requests as they arrived.
-#[derive(Clone, Default)]
-pub(super) struct Port(Arc<Mutex<VecDeque<BlockRequest>>>);
-
-impl Port {
-    pub(super) fn requests(&self) -> MutexGuard<'_, VecDeque<BlockRequest>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn next(&self) -> BlockRequest {
-        self.requests()
-            .pop_front()
-            .expect("a request was passed on")
-    }
-}
-
-impl BlockPort for Port {
-    fn submit(&mut self, request: BlockRequest) {
-        self.requests().push_back(request);
-    }
-}
-
-/// Messages, by their data.
-#[derive(Default)]
-pub(super) struct Mail(Mutex<Vec<u32>>);
-
-impl Mail {
-    pub(super) fn take(&self) -> Vec<u32> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl MsiSink for Mail {
-    fn send(&self, _address: u64, data: u32) {
-        let mut mail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        mail.push(data);
-    }
-}
 
 /// A command in the making.
 #[derive(Clone, Copy)]
@@ -118,7 +78,7 @@ struct Side {
 pub(super) struct Rig {
     pub(super) nvme: Nvme,
     pub(super) ram: Arc<Ram>,
-    pub(super) port: Port,
+    pub(super) port: DiskPort,
     pub(super) wire: Arc<Wire>,
     pub(super) mail: Arc<Mail>,
     pub(super) bell: Arc<AtomicBool>,
@@ -127,8 +87,8 @@ pub(super) struct Rig {
     next: u16,
 }
 
-pub(super) fn config() -> NvmeConfig {
-    NvmeConfig {
+pub(super) fn config() -> DiskConfig {
+    DiskConfig {
         capacity: BLOCKS,
         read_only: false,
         serial: "S-1".to_owned(),
@@ -138,9 +98,9 @@ pub(super) fn config() -> NvmeConfig {
 }
 
 /// A controller that is a bus master and not enabled.
-pub(super) fn rig_of(config: NvmeConfig) -> Rig {
+pub(super) fn rig_of(config: DiskConfig) -> Rig {
     let ram = Arc::new(Ram::new(RAM, RAM_BYTES).expect("8 MiB"));
-    let (port, (wire, pin)) = (Port::default(), Wire::pair());
+    let (port, (wire, pin)) = (DiskPort::default(), Wire::pair());
     let (mail, bell) = (Arc::new(Mail::default()), Arc::new(AtomicBool::default()));
     let rung = bell.clone();
     let connections = Connections {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use isoform_core::{IrqLine, MsiSink, RestoreError, Size};
+use isoform_core::{Device, IrqLine, MsiSink, RestoreError, Saved, Size};
 use serde::{Deserialize, Serialize};
 
 use super::config::{BarKind, ConfigSpace, touches};
@@ -36,6 +36,19 @@ pub struct Endpoint {
 pub struct EndpointState {
     config: Vec<u8>,
     msix: Option<Vec<Vector>>,
+}
+
+/// Restores a function. Where that fails it is as after a reset.
+pub(crate) fn restore<F: Device + Saved>(
+    function: &mut F,
+    bytes: &[u8],
+) -> Result<(), RestoreError> {
+    function.reset();
+    let result = function.restore_bytes(bytes);
+    if result.is_err() {
+        function.reset();
+    }
+    result
 }
 
 impl Endpoint {

@@ -31,6 +31,7 @@ mod tests;
 pub use address::Place;
 pub use bridge::HostBridge;
 pub use config::{BarKind, ConfigSpace, Identity};
+pub(crate) use endpoint::restore;
 pub use endpoint::{Endpoint, EndpointState};
 pub use intx::Intx;
 pub use region::Region;

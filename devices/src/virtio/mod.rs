@@ -5,6 +5,7 @@
 //! * [`transport`]: what transports share: status, negotiation, queue setup.
 //! * [`queue`], [`chain`]: split virtqueues and the buffers in them.
 //! * [`device`]: what a device is to its transport.
+//! * [`packet`]: what devices share that send and receive packets.
 //! * [`balloon`], [`blk`], [`console`], [`net`], [`p9`], [`rng`], [`vsock`]: the
 //!   devices.
 //!
@@ -24,6 +25,7 @@ pub mod device;
 pub mod mmio;
 pub mod net;
 pub mod p9;
+pub mod packet;
 pub mod pci;
 pub mod queue;
 pub mod rng;
@@ -36,5 +38,6 @@ pub mod vsock;
 pub use crate::doorbell::{Doorbell, QueueSlot};
 pub use device::{NeedsReset, Queues, VirtioDevice};
 pub use mmio::{EmptySlot, VirtioMmio};
+pub use packet::{PacketPort, PacketSlot};
 pub use pci::VirtioPci;
 pub use transport::{Interface, Transport};

@@ -108,9 +108,8 @@ impl Guest for Hart {
         let pc = self.state.pc;
         let mut half = |va: u64| {
             let gpa = self.translate(va, 2, Access::Fetch)?.gpa;
-            let contents = || self.bus.rom(gpa)?.content(gpa, Size::B2);
-            let value = self.ram.load(gpa, Size::B2).or_else(contents);
-            value
+            self.bus
+                .fetch_half(gpa)
                 .map(|v| v as u16)
                 .ok_or(Trap::new(Cause::InstructionAccess, va))
         };

@@ -12,12 +12,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_send_buffer_size;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
-    socket_with,
-};
+use rustix::net::{SocketAddrUnix, SocketType, bind, connect, listen};
 
 use super::{MEMBERS, SwitchConfig, SwitchError};
+use crate::seat::{Seat, socket};
 
 /// Bytes on the way to one other member, if the host lets us have as many; it counts what
 /// it needs itself as well, and allows for twice the number.
@@ -25,29 +23,11 @@ const WAY: usize = 1 << 20;
 /// How long others may take to join.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A member's place: the socket that later ones connect to. It is gone when dropped.
-pub(super) struct Seat {
-    path: PathBuf,
-    pub(super) listener: OwnedFd,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        // Before the listener is closed: until then nobody else can have the name.
-        if let Err(error) = fs::remove_file(&self.path) {
-            log::debug!("{} is left behind: {error}", self.path.display());
-        }
-    }
-}
-
-impl Seat {
-    /// The next member that has come.
-    pub(super) fn accept(&self) -> Result<OwnedFd, Errno> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = accept_with(&self.listener, flags)?;
-        widen(&socket);
-        Ok(socket)
-    }
+/// The next member that has come to a place.
+pub(super) fn accept(seat: &Seat) -> Result<OwnedFd, Errno> {
+    let socket = seat.accept()?;
+    widen(&socket);
+    Ok(socket)
 }
 
 /// Whether a switch can be called so: a name of a file that is in no other folder and
@@ -82,9 +62,9 @@ pub(super) fn join(config: &SwitchConfig) -> Result<(Seat, Vec<OwnedFd>), Switch
         }
     }
     let path = free.ok_or(SwitchError::Full)?;
-    let listener = socket().map_err(failed)?;
+    let listener = socket(SocketType::SEQPACKET).map_err(|e| failed(e.into()))?;
     bind(&listener, &address(&path).map_err(failed)?).map_err(|e| failed(e.into()))?;
-    let seat = Seat { path, listener };
+    let seat = Seat::new(path, listener).map_err(failed)?;
     listen(&seat.listener, MEMBERS as i32).map_err(|e| failed(e.into()))?;
     Ok((seat, peers))
 }
@@ -98,7 +78,7 @@ enum Answer {
 
 /// Connects to whoever is at a name. The socket of a dead member is removed.
 fn call(path: &Path) -> io::Result<Answer> {
-    let socket = socket()?;
+    let socket = socket(SocketType::SEQPACKET)?;
     match connect(&socket, &address(path)?) {
         Ok(()) => {
             widen(&socket);
@@ -112,12 +92,6 @@ fn call(path: &Path) -> io::Result<Answer> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn socket() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-    Ok(socket)
 }
 
 fn address(path: &Path) -> io::Result<SocketAddrUnix> {

@@ -52,8 +52,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use self::macs::{Mac, Macs, is_unicast};
-use self::meet::Seat;
 use crate::cable::HostEnd;
+use crate::seat::Seat;
 use crate::worker::{self, Bell, Worker};
 use crate::{HEADER, longest};
 
@@ -351,7 +351,7 @@ impl Member {
     /// Takes whoever has come.
     fn accept(&mut self, now: Instant) {
         for _ in 0..MEMBERS {
-            match self.seat.accept() {
+            match meet::accept(&self.seat) {
                 Ok(socket) if self.peers.len() < MEMBERS => {
                     let number = self.peers.last_key_value().map_or(0, |(last, _)| last + 1);
                     self.peers.insert(number, socket);

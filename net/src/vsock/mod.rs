@@ -17,8 +17,8 @@
 
 mod connection;
 mod mux;
+mod paths;
 pub mod sample;
-mod seat;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -33,9 +33,10 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 
 use crate::cable::HostEnd;
+use crate::seat::Seat;
 use crate::worker::{self, Bell, Worker};
 use mux::{Mux, Source};
-use seat::{Paths, Seat};
+use paths::Paths;
 
 /// Packets of the guest's before sockets have their turn.
 const ROUND: usize = 64;
@@ -91,7 +92,7 @@ impl Vsock {
     /// When the path is taken or cannot be made, or the host grants no descriptors or
     /// threads.
     pub fn start(config: &VsockConfig, end: HostEnd) -> Result<Self, VsockError> {
-        let seat = Seat::take(&config.path)?;
+        let seat = paths::take(&config.path)?;
         let stop = worker::bell().map_err(VsockError::Host)?;
         let line = Line {
             seat,

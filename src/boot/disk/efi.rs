@@ -3,6 +3,7 @@
 //! being named anywhere (3.5.1.1).
 
 use super::fat::Fat;
+use super::field::u32_at;
 use super::partition::{Partition, partitions};
 use crate::boot::load::{LoadError, Source};
 
@@ -124,11 +125,6 @@ fn el_torito(disk: &Source) -> Result<Option<Partition>, LoadError> {
         }
     }
     Ok(None)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let field = bytes.get(at..)?.first_chunk()?;
-    Some(u32::from_le_bytes(*field))
 }
 
 #[cfg(test)]

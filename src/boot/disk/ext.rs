@@ -4,6 +4,7 @@ use std::error::Error;
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read};
 
+use super::field::u32_at;
 use super::partition::Partition;
 use crate::boot::load::Source;
 
@@ -77,10 +78,7 @@ impl FileSystem {
 
 /// How many groups a file system of that superblock has.
 fn groups(superblock: &[u8; 1024]) -> u32 {
-    let field = |at: usize| {
-        let bytes = superblock.get(at..).and_then(|rest| rest.first_chunk());
-        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
-    };
+    let field = |at| u32_at(superblock, at).unwrap_or(0);
     let (low, high, per_group) = (field(0x04), field(0x150), field(0x20));
     let blocks = u64::from(high) << 32 | u64::from(low);
     u32::try_from(blocks / u64::from(per_group.max(1))).unwrap_or(u32::MAX)

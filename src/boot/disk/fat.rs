@@ -1,5 +1,6 @@
 //! Names in folders of a FAT file system (Microsoft's specification 1.03), read only.
 
+use super::field::{u16_at, u32_at};
 use super::partition::Partition;
 use crate::boot::load::{LoadError, Source};
 
@@ -189,14 +190,4 @@ fn short_name(entry: &[u8]) -> String {
         (name, ending) if ending.is_empty() => name,
         (name, ending) => format!("{name}.{ending}"),
     }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let field = bytes.get(at..)?.first_chunk()?;
-    Some(u16::from_le_bytes(*field))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let field = bytes.get(at..)?.first_chunk()?;
-    Some(u32::from_le_bytes(*field))
 }

@@ -16,6 +16,7 @@
 pub mod efi;
 mod ext;
 mod fat;
+mod field;
 mod menu;
 pub mod partition;
 

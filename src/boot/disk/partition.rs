@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::field::{u32_at, u64_at};
 use crate::boot::load::{LoadError, Source};
 
 /// Sectors are 512 bytes on nearly all disks, and 4096 on the others.
@@ -157,16 +158,6 @@ fn mbr(disk: &Source) -> Result<Vec<Partition>, LoadError> {
         })
     };
     Ok(table.chunks(16).zip(1..).filter_map(partition).collect())
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let field = bytes.get(at..)?.first_chunk()?;
-    Some(u32::from_le_bytes(*field))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    let field = bytes.get(at..)?.first_chunk()?;
-    Some(u64::from_le_bytes(*field))
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ fn it_says_who_it_is() {
     ] {
         assert_eq!(t.admin(command).0, status);
     }
-    let read_only = NvmeConfig {
+    let read_only = DiskConfig {
         read_only: true,
         discard: false,
         ..config()

@@ -65,12 +65,12 @@ fn state_moves_to_another_controller() {
 fn states_of_others_are_refused() {
     let t = busy();
     let saved = t.nvme.save();
-    let mut small = rig_of(NvmeConfig {
+    let mut small = rig_of(DiskConfig {
         capacity: 8,
         ..config()
     });
     assert!(small.nvme.restore(&saved).is_err());
-    let mut read_only = rig_of(NvmeConfig {
+    let mut read_only = rig_of(DiskConfig {
         read_only: true,
         ..config()
     });

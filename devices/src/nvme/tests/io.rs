@@ -111,7 +111,7 @@ fn io_commands_that_cannot_be_are_refused() {
     ] {
         assert_eq!(t.io(1, command), status, "{:x?}", command.0);
     }
-    let mut t = rig_of(NvmeConfig {
+    let mut t = rig_of(DiskConfig {
         read_only: true,
         discard: false,
         ..config()
@@ -203,7 +203,7 @@ fn what_the_disk_is_asked_for_and_how_it_fails() {
 
 #[test]
 fn ranges_are_deallocated_one_after_the_other() {
-    let large = NvmeConfig {
+    let large = DiskConfig {
         capacity: u64::from(DISCARD_MAX) * 3,
         ..config()
     };

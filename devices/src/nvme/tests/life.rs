@@ -203,7 +203,7 @@ fn each_queue_has_its_message() {
         }
     }
     t.work();
-    let mut vectors = Mail::take(&t.mail);
+    let mut vectors: Vec<_> = t.mail.take().into_iter().map(|(_, data)| data).collect();
     vectors.sort_unstable();
     assert_eq!(vectors, [3, 16], "once each, for all that came together");
     assert!(!t.wire.high());

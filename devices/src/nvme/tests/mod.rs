@@ -9,7 +9,7 @@ use isoform_core::Size;
 use proptest::prelude::*;
 
 use super::testing::{
-    BLOCKS, CC, CSTS, Cmd, DATA, ENABLED, Mail, RAM, Rig, config, cq, ready, rig_of, sq, started,
+    BLOCKS, CC, CSTS, Cmd, DATA, ENABLED, RAM, Rig, config, cq, ready, rig_of, sq, started,
 };
 use super::*;
 use crate::block::{BlockOp, DISCARD_MAX};

@@ -27,7 +27,8 @@ use isoform_memory::Ram;
 use super::chain::Chain;
 use super::{NeedsReset, Queues, Transport, VirtioDevice};
 use crate::block::{
-    BlockOp, BlockPort, BlockRequest, BlockSlot, DISCARD_MAX, IoError, PIECE, SECTOR, ZEROES_MAX,
+    BlockOp, BlockPort, BlockRequest, BlockSlot, DISCARD_MAX, DiskConfig, IN_FLIGHT_MAX, IoError,
+    Outbox, PHYSICAL_BLOCK, PIECE, SECTOR, ZEROES_MAX,
 };
 use spec::{Features, HEADER_BYTES, ID_BYTES, RANGE_BYTES, RANGE_UNMAP, RequestStatus, kind};
 
@@ -37,28 +38,14 @@ pub use saved::{BlkState, RequestState};
 pub const QUEUES_MAX: u16 = 32;
 /// Entries of a queue: enough for a MiB of scattered pages in one request.
 const QUEUE_SIZE: u16 = 512;
-/// Requests in flight, and requests passed on that were not answered yet.
-pub const IN_FLIGHT_MAX: usize = 64;
-/// Bytes of pieces passed on from which on no further request is taken.
-pub const HELD_MAX: u64 = 16 << 20;
-/// What real disks write at once, in bytes.
-const PHYSICAL_BLOCK: u32 = 4096;
 
 /// What the guest is told about the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlkConfig {
-    /// Size in sectors of 512 bytes.
-    pub capacity: u64,
-    /// Writes fail.
-    pub read_only: bool,
+    /// The disk.
+    pub disk: DiskConfig,
     /// Preferred unit of requests in bytes; a power of two from 512 up.
     pub block_size: u32,
-    /// The identifier; its first 20 bytes count.
-    pub serial: String,
-    /// Discards are offered, and zeros may give room back.
-    pub discard: bool,
-    /// The unit of writes that costs the disk least, in bytes; 0 if there is none.
-    pub preferred: u64,
     /// Queues for requests, from 1 to [`QUEUES_MAX`]: one for each hart lets them ask
     /// side by side.
     pub queues: u16,
@@ -70,13 +57,7 @@ pub struct Blk {
     config: BlkConfig,
 
     // --- connections
-    port: Box<dyn BlockPort>,
-    /// The identifier of the next request. It is not saved, so that a completion from
-    /// before a restore can never be taken for one from after it.
-    next_id: u64,
-    /// Passed on and not answered, forgotten ones among them, with the bytes of each.
-    /// Not saved: it is about this device's port.
-    unanswered: BTreeMap<u64, u64>,
+    outbox: Outbox,
 
     // --- guest-visible state
     in_flight: BTreeMap<u64, Request>,
@@ -160,9 +141,7 @@ impl Blk {
                 queues: config.queues.clamp(1, QUEUES_MAX),
                 ..config
             },
-            port,
-            next_id: 0,
-            unanswered: BTreeMap::new(),
+            outbox: Outbox::new(port),
             in_flight: BTreeMap::new(),
             turn: 0,
         }
@@ -173,15 +152,9 @@ impl Blk {
         self.in_flight.len()
     }
 
-    /// Whether one more request may be passed on.
-    fn has_room(&self) -> bool {
-        let held: u64 = self.unanswered.values().sum();
-        self.unanswered.len() < IN_FLIGHT_MAX && held < HELD_MAX
-    }
-
     /// Takes requests from the queues in turn while there is room.
     fn take(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
-        while self.has_room() && self.in_flight.len() < IN_FLIGHT_MAX {
+        while self.outbox.has_room() && self.in_flight.len() < IN_FLIGHT_MAX {
             let Some((queue, chain)) = self.next_chain(queues)? else {
                 break;
             };
@@ -230,10 +203,12 @@ impl Blk {
         let failed = Err((RequestStatus::IoErr, 0));
         Ok(match kind_of(header) {
             kind::IN if self.fits(sector, data_in) => Ok(Work::Read { sector }),
-            kind::OUT if self.fits(sector, data_out) && !self.config.read_only => Ok(Work::Write {
-                sector,
-                through: !queues.has(Features::FLUSH.bits()),
-            }),
+            kind::OUT if self.fits(sector, data_out) && !self.config.disk.read_only => {
+                Ok(Work::Write {
+                    sector,
+                    through: !queues.has(Features::FLUSH.bits()),
+                })
+            }
             kind::IN | kind::OUT => failed,
             kind::FLUSH => Ok(Work::Flush),
             kind::DISCARD | kind::WRITE_ZEROES
@@ -270,7 +245,7 @@ impl Blk {
         queues: &Queues<'_>,
     ) -> Result<Result<Work, (RequestStatus, u64)>, NeedsReset> {
         let failed = Ok(Err((RequestStatus::IoErr, 0)));
-        if chain.readable.len() != HEADER_BYTES + RANGE_BYTES || self.config.read_only {
+        if chain.readable.len() != HEADER_BYTES + RANGE_BYTES || self.config.disk.read_only {
             return failed;
         }
         let mut range = [0; RANGE_BYTES as usize];
@@ -314,13 +289,13 @@ impl Blk {
         bytes.is_multiple_of(SECTOR)
             && sector
                 .checked_add(bytes / SECTOR)
-                .is_some_and(|end| end <= self.config.capacity)
+                .is_some_and(|end| end <= self.config.disk.capacity)
     }
 
     /// The serial number, cut or padded with zeros.
     fn identifier(&self) -> [u8; ID_BYTES] {
         let mut id = [0; ID_BYTES];
-        for (to, from) in id.iter_mut().zip(self.config.serial.bytes()) {
+        for (to, from) in id.iter_mut().zip(self.config.disk.serial.bytes()) {
             *to = from;
         }
         id
@@ -339,7 +314,7 @@ impl Blk {
                 len: piece as usize,
             },
             Work::Write { sector, through } => {
-                let mut data = self.port.buffer(piece as usize);
+                let mut data = self.outbox.buffer(piece);
                 let from = HEADER_BYTES + request.done;
                 request.chain.readable.read(queues.ram(), from, &mut data)?;
                 BlockOp::Write {
@@ -362,12 +337,10 @@ impl Blk {
                 through,
             },
         };
-        let id = self.next_id;
-        self.next_id += 1;
+        let id = self.outbox.id();
         request.submitted = true;
         self.in_flight.insert(id, request);
-        self.unanswered.insert(id, piece);
-        self.port.submit(BlockRequest { id, op });
+        self.outbox.pass_on(BlockRequest { id, op }, piece);
         Ok(())
     }
 
@@ -378,7 +351,7 @@ impl Blk {
         id: u64,
         result: Result<Vec<u8>, IoError>,
     ) -> Result<(), NeedsReset> {
-        if self.unanswered.remove(&id).is_none() {
+        if !self.outbox.answered(id) {
             return Ok(());
         }
         let request = self.in_flight.remove(&id);
@@ -406,7 +379,7 @@ impl Blk {
         };
         let chain = &request.chain;
         chain.writable.write(queues.ram(), request.done, &data)?;
-        self.port.give_back(data);
+        self.outbox.give_back(data);
         request.done += piece;
         match request.work {
             work if work.moves_data() => self.advance(request, queues),
@@ -416,7 +389,7 @@ impl Blk {
 
     /// Passes on what there is room for: first what a restore brought back.
     fn refill(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
-        while self.has_room() {
+        while self.outbox.has_room() {
             let mut idle = self.in_flight.extract_if(.., |_, r| !r.submitted);
             let Some((_, request)) = idle.next() else {
                 break;
@@ -464,10 +437,10 @@ impl VirtioDevice for Blk {
     fn features(&self) -> u64 {
         let mut features =
             Features::SEG_MAX | Features::BLK_SIZE | Features::FLUSH | Features::TOPOLOGY;
-        let writable = !self.config.read_only;
+        let writable = !self.config.disk.read_only;
         features.set(Features::RO, !writable);
         features.set(Features::WRITE_ZEROES, writable);
-        features.set(Features::DISCARD, writable && self.config.discard);
+        features.set(Features::DISCARD, writable && self.config.disk.discard);
         features.set(Features::MQ, self.config.queues > 1);
         features.bits()
     }
@@ -479,7 +452,7 @@ impl VirtioDevice for Blk {
     /// `struct virtio_blk_config` (5.2.4).
     fn config(&self) -> Vec<u8> {
         let mut config = Vec::with_capacity(spec::CONFIG_BYTES);
-        config.extend(self.config.capacity.to_le_bytes());
+        config.extend(self.config.disk.capacity.to_le_bytes());
         // size_max: not offered.
         config.extend(0u32.to_le_bytes());
         // seg_max: header and status take a descriptor each.
@@ -493,17 +466,17 @@ impl VirtioDevice for Blk {
         config.push((physical / block.max(1)).trailing_zeros() as u8);
         config.push(0);
         config.extend(((physical / block.max(1)) as u16).to_le_bytes());
-        let preferred = self.config.preferred / u64::from(block.max(1));
+        let preferred = self.config.disk.preferred / u64::from(block.max(1));
         config.extend((preferred as u32).to_le_bytes());
         // writeback: not offered; and a byte that is unused.
         config.extend([0; 2]);
         config.extend(self.config.queues.to_le_bytes());
         // Discards and zeros: sectors and ranges at most.
-        let unit = self.config.preferred.max(physical.into()) / SECTOR;
+        let unit = self.config.disk.preferred.max(physical.into()) / SECTOR;
         for field in [DISCARD_MAX, 1, unit as u32, ZEROES_MAX, 1] {
             config.extend(field.to_le_bytes());
         }
-        config.extend([u8::from(self.config.discard), 0, 0, 0]);
+        config.extend([u8::from(self.config.disk.discard), 0, 0, 0]);
         config
     }
 

@@ -52,9 +52,7 @@ impl Blk {
     pub(super) fn saved(&self) -> BlkState {
         let Self {
             config: _,
-            port: _,
-            next_id: _,
-            unanswered: _,
+            outbox: _,
             in_flight,
             turn,
         } = self;
@@ -78,8 +76,7 @@ impl Blk {
             return Err(damaged("a request in flight is not of this disk"));
         }
         for request in requests {
-            self.in_flight.insert(self.next_id, request);
-            self.next_id += 1;
+            self.in_flight.insert(self.outbox.id(), request);
         }
         self.turn = turn;
         Ok(())
@@ -102,7 +99,7 @@ impl Blk {
         let writes = !matches!(request.work, Work::Read { .. } | Work::Flush);
         in_disk
             && request.queue < self.config.queues
-            && !(writes && self.config.read_only)
+            && !(writes && self.config.disk.read_only)
             && request.chain.is_valid(ram)
             && request.chain.readable.len() >= HEADER_BYTES
             && !request.chain.writable.is_empty()

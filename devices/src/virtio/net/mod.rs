@@ -2,7 +2,7 @@
 //! to and come from lies behind a [`NetPort`].
 //!
 //! A frame that the port refuses waits, and the driver's queue with it, until the run
-//! loop says by [`NetSlot::look`] that there is room; so no frame is lost, and a
+//! loop says by [`PacketSlot::look`](super::PacketSlot::look) that there is room; so no frame is lost, and a
 //! guest that sends faster than the other side takes is slowed down. Frames for which
 //! the driver has no buffer stay with the port.
 //!
@@ -22,7 +22,8 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, QueueSlot, Queues, Transport, VirtioDevice};
+use super::packet::{PacketDevice, PacketPort};
+use super::{NeedsReset, Queues, VirtioDevice};
 use filter::Filter;
 use spec::{CONTROL, Features, LINK_UP, RX, TX, command};
 
@@ -51,18 +52,9 @@ pub struct Offloads {
     pub received: bool,
 }
 
-/// The other end of the wire. Called with the device's lock held: it must not block or
-/// call back.
-pub trait NetPort: Send {
-    /// Sends a frame of 14 to [`FRAME_MAX`] bytes, without its check sequence. Gives it
-    /// back where there is no room; then [`NetSlot::look`] is to be called when there
-    /// is.
-    fn send(&mut self, frame: Vec<u8>) -> Result<(), Vec<u8>>;
-
-    /// The next frame for the guest. Where none came, [`NetSlot::look`] is to be called
-    /// when one does.
-    fn receive(&mut self) -> Option<Vec<u8>>;
-
+/// The other end of the wire. A packet is a frame of 14 to [`FRAME_MAX`] bytes, without its
+/// check sequence.
+pub trait NetPort: PacketPort {
     /// What holds for frames from now on. Called where that changes.
     fn agree(&mut self, offloads: Offloads) {
         let _ = offloads;
@@ -261,18 +253,10 @@ impl Net {
     }
 }
 
-/// What the run loop needs of a card, whatever its transport.
-pub trait NetSlot: QueueSlot {
-    /// The port has frames, or room for them.
-    fn look(&mut self);
-}
-
-impl<T: Transport<Inner = Net>> NetSlot for T {
-    fn look(&mut self) {
-        self.with(|device, queues| {
-            device.transmit(queues)?;
-            device.receive(queues)
-        });
+impl PacketDevice for Net {
+    fn look(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
+        self.transmit(queues)?;
+        self.receive(queues)
     }
 }
 

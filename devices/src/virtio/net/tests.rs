@@ -7,6 +7,7 @@ use isoform_core::{Device, Size};
 use proptest::prelude::*;
 use virtio_bindings::bindings::{virtio_mmio as vm, virtio_net as vn};
 
+use super::super::PacketSlot;
 use super::super::testing::{Kind, Rig, hostile, started};
 use super::*;
 use Kind::{Legacy, Modern, Pci};
@@ -38,7 +39,9 @@ impl Wire {
     }
 }
 
-impl NetPort for Wire {
+impl NetPort for Wire {}
+
+impl PacketPort for Wire {
     fn send(&mut self, frame: Vec<u8>) -> Result<(), Vec<u8>> {
         self.with(|ends| match ends.refuse.checked_sub(1) {
             Some(left) => {

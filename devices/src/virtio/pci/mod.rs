@@ -20,7 +20,7 @@ use super::transport::{Cause, Core, Interface, Transport};
 use super::{Doorbell, VirtioDevice};
 use crate::pci::config::touches;
 use crate::pci::spec::capability;
-use crate::pci::{BarKind, ConfigSpace, Endpoint, Function, Identity, Place, Region};
+use crate::pci::{self, BarKind, ConfigSpace, Endpoint, Function, Identity, Place, Region};
 use spec::{Isr, NO_VECTOR, cap, structure};
 
 pub use saved::PciState;
@@ -249,11 +249,6 @@ impl<D: VirtioDevice> Device for VirtioPci<D> {
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        self.reset();
-        let result = self.restore_bytes(bytes);
-        if result.is_err() {
-            self.reset();
-        }
-        result
+        pci::restore(self, bytes)
     }
 }

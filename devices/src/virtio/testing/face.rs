@@ -1,7 +1,7 @@
 //! A device behind either transport, with registers called by their names on MMIO. The
 //! numbers of the other are written down here once more, from the specification.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use isoform_core::{BusFault, Device, MsiSink, RestoreError, Size};
 use isoform_memory::Ram;
@@ -12,7 +12,7 @@ use super::super::transport::{Core, Interface, Transport};
 use super::super::{VirtioDevice, VirtioMmio, VirtioPci};
 use super::Bell;
 use crate::pci::Place;
-use crate::testing::Wire;
+use crate::testing::{Mail, Wire};
 
 /// What is between driver and device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,23 +72,6 @@ fn common(register: u32) -> Option<(u64, Size)> {
         _ => return None,
     };
     Some((offset, size))
-}
-
-/// Messages as they arrived.
-#[derive(Debug, Default)]
-pub(crate) struct Mail(Mutex<Vec<(u64, u32)>>);
-
-impl Mail {
-    pub(crate) fn take(&self) -> Vec<(u64, u32)> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl MsiSink for Mail {
-    fn send(&self, address: u64, data: u32) {
-        let mut mail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        mail.push((address, data));
-    }
 }
 
 /// A device behind a transport.

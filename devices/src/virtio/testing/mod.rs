@@ -11,10 +11,10 @@ use proptest::prelude::*;
 use virtio_bindings::bindings::{virtio_config as vc, virtio_mmio as vm, virtio_ring as vr};
 
 use super::{Doorbell, QueueSlot, VirtioDevice};
-use crate::testing::{Wire, transfer};
+use crate::testing::{Mail, Wire, transfer};
 use face::Ends;
 
-pub(crate) use face::{Face, Kind, Mail, place};
+pub(crate) use face::{Face, Kind, place};
 
 pub(crate) const BASE: u64 = 0x8000_0000;
 const RAM_SIZE: u64 = 32 << 20;

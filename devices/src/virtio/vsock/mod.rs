@@ -1,5 +1,5 @@
 //! Socket device (Virtio 1.2, section 5.10): packets go between the driver and a
-//! [`VsockPort`]. What they say of connections and credit is the port's affair; the device
+//! [`PacketPort`], headers with their payloads, as long as those say. What they say of connections and credit is the port's affair; the device
 //! knows of a packet how long it is, and that data may be cut where a buffer of the driver's
 //! is too short for it.
 //!
@@ -17,7 +17,8 @@ use isoform_core::RestoreError;
 use isoform_memory::Ram;
 
 use super::chain::Chain;
-use super::{NeedsReset, QueueSlot, Queues, Transport, VirtioDevice};
+use super::packet::{PacketDevice, PacketPort};
+use super::{NeedsReset, Queues, VirtioDevice};
 use spec::{Features, HEADER_BYTES, LEN, OP, OP_RW, TRANSPORT_RESET};
 
 pub use saved::VsockState;
@@ -31,27 +32,13 @@ pub const PAYLOAD_MAX: usize = 256 << 10;
 /// Packets looked at in one turn.
 const TURN: usize = 256;
 
-/// Where packets go to and come from: headers with their payloads, as long as those say.
-/// Called with the device's lock held: it must not block or call back.
-pub trait VsockPort: Send {
-    /// Sends a packet; an empty one says that all connections are gone.
-    ///
-    /// # Errors
-    /// There is no room: the packet. [`VsockSlot::look`] is to be called when there is.
-    fn send(&mut self, packet: Vec<u8>) -> Result<(), Vec<u8>>;
-
-    /// The next packet for the guest; an empty one answers an empty one. Where none came,
-    /// [`VsockSlot::look`] is to be called when one does.
-    fn receive(&mut self) -> Option<Vec<u8>>;
-}
-
 /// The socket device. See the [module documentation](self).
 pub struct Vsock {
     // --- fixed configuration
     guest_cid: u32,
 
     // --- connections
-    port: Box<dyn VsockPort>,
+    port: Box<dyn PacketPort>,
     /// A packet that the port had no room for.
     refused: Option<Vec<u8>>,
     /// A packet that no buffer was there for, and how much of its payload was delivered.
@@ -68,7 +55,7 @@ pub struct Vsock {
 
 impl Vsock {
     /// A device for a guest of this number, with its port.
-    pub fn new(guest_cid: u32, port: Box<dyn VsockPort>) -> Self {
+    pub fn new(guest_cid: u32, port: Box<dyn PacketPort>) -> Self {
         Self {
             guest_cid,
             port,
@@ -229,18 +216,10 @@ fn packet_of(chain: &Chain, ram: &Ram) -> Result<Option<Vec<u8>>, NeedsReset> {
     Ok(Some(packet))
 }
 
-/// What the run loop needs of a socket device, whatever its transport.
-pub trait VsockSlot: QueueSlot {
-    /// The port has packets, or room for them.
-    fn look(&mut self);
-}
-
-impl<T: Transport<Inner = Vsock>> VsockSlot for T {
-    fn look(&mut self) {
-        self.with(|device, queues| {
-            device.transmit(queues)?;
-            device.receive(queues)
-        });
+impl PacketDevice for Vsock {
+    fn look(&mut self, queues: &mut Queues<'_>) -> Result<(), NeedsReset> {
+        self.transmit(queues)?;
+        self.receive(queues)
     }
 }
 

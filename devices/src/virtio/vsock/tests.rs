@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use isoform_core::{Device, Size};
 use proptest::prelude::*;
 
+use super::super::PacketSlot;
 use super::super::testing::{Kind, Rig, hostile, rig, started};
 use super::*;
 use Kind::Modern;
@@ -41,7 +42,7 @@ impl Port {
     }
 }
 
-impl VsockPort for Port {
+impl PacketPort for Port {
     fn send(&mut self, packet: Vec<u8>) -> Result<(), Vec<u8>> {
         let mut ends = self.ends();
         if ends.sent.len() >= ends.room {

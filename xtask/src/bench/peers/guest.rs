@@ -14,15 +14,9 @@ use crate::{process, roms};
 /// The program's name in the guest, and that of its ELF in `test-roms/bin`.
 const PROGRAM: &str = "bench";
 const ELF: &str = "bench_user";
-/// What runs the program where it needs devices.
-const DEVICES: &str = "io.sh";
-const DEVICES_SCRIPT: &str = include_str!("io.sh");
-/// What walks and packs a shared folder.
-const SHARE: &str = "share.sh";
-const SHARE_SCRIPT: &str = include_str!("share.sh");
-/// What waits.
-const IDLE: &str = "idle.sh";
-const IDLE_SCRIPT: &str = include_str!("idle.sh");
+/// What runs first where devices are needed.
+const DEVICES: &str = "devices.sh";
+const DEVICES_SCRIPT: &str = include_str!("devices.sh");
 /// The shared folder's folders, and the files of each.
 const FOLDERS: usize = 40;
 const FILES: usize = 50;
@@ -62,9 +56,9 @@ impl Purpose<'_> {
     pub(super) fn arguments(&self) -> String {
         let rest = match self {
             Self::Works(works) => format!("rdinit=/{PROGRAM} -- {works}"),
-            Self::Devices { works, port } => format!("rdinit=/{DEVICES} -- {port} {works}"),
-            Self::Share => format!("rdinit=/{SHARE}"),
-            Self::Idle(seconds) => format!("rdinit=/{IDLE} -- {seconds}"),
+            Self::Devices { works, port } => format!("rdinit=/{DEVICES} -- works {port} {works}"),
+            Self::Share => format!("rdinit=/{DEVICES} -- share"),
+            Self::Idle(seconds) => format!("rdinit=/{DEVICES} -- idle {seconds}"),
             Self::Disk(_) => "root=/dev/vda rw init=/init".to_owned(),
         };
         format!("console=ttyS0 quiet panic=-1 {rest}")
@@ -165,18 +159,11 @@ fn object(record: &str, field: &str) -> Result<PathBuf> {
     Ok(cache()?.join("objects").join(room).join(sum))
 }
 
-/// An archive with the program, what runs it where it needs devices, and what needs no
-/// program.
+/// An archive with the program, and what runs first where devices are needed.
 fn program() -> Result<Vec<u8>> {
     let elf = read(roms::elf(ELF)).with_context(|| format!("{ELF}.elf"))?;
     let mut archive = entry(PROGRAM, 0o100_755, &elf);
-    for (name, script) in [
-        (DEVICES, DEVICES_SCRIPT),
-        (SHARE, SHARE_SCRIPT),
-        (IDLE, IDLE_SCRIPT),
-    ] {
-        archive.extend(entry(name, 0o100_755, script.as_bytes()));
-    }
+    archive.extend(entry(DEVICES, 0o100_755, DEVICES_SCRIPT.as_bytes()));
     archive.extend(entry("TRAILER!!!", 0, &[]));
     Ok(archive)
 }

@@ -1,9 +1,6 @@
 //! The block device, by the sentences of Virtio 1.2, 5.2, with a disk in memory that
 //! answers when told to.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use isoform_core::{Device, Size};
 use proptest::prelude::*;
 use virtio_bindings::bindings::virtio_blk as vb;
@@ -12,48 +9,33 @@ use virtio_bindings::bindings::virtio_mmio as vm;
 use super::super::QueueSlot;
 use super::super::testing::{Kind, Offer, Rig, hostile, rig, started};
 use super::*;
+use crate::block::HELD_MAX;
+use crate::testing::DiskPort;
 use Kind::{Legacy, Modern, Pci};
+
+mod life;
+mod state;
 
 const FLUSH: u64 = 1 << vb::VIRTIO_BLK_F_FLUSH;
 /// Not accepted where a test expects an interrupt for each buffer.
 const EVENT_IDX: u64 = 1 << 29;
 const CAPACITY: u64 = 8192;
 
-/// Requests as they arrived.
-#[derive(Clone, Default)]
-struct Port(Arc<Mutex<VecDeque<BlockRequest>>>);
-
-impl Port {
-    fn requests(&self) -> MutexGuard<'_, VecDeque<BlockRequest>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn next(&self) -> BlockRequest {
-        self.requests()
-            .pop_front()
-            .expect("a request was passed on")
-    }
-}
-
-impl BlockPort for Port {
-    fn submit(&mut self, request: BlockRequest) {
-        self.requests().push_back(request);
-    }
-}
-
 fn config(read_only: bool) -> BlkConfig {
     BlkConfig {
-        capacity: CAPACITY,
-        read_only,
+        disk: DiskConfig {
+            capacity: CAPACITY,
+            read_only,
+            serial: "isoform-0123456789-beyond".to_owned(),
+            discard: true,
+            preferred: 65536,
+        },
         block_size: 4096,
-        serial: "isoform-0123456789-beyond".to_owned(),
-        discard: true,
-        preferred: 65536,
         queues: 2,
     }
 }
 
-fn disk(port: &Port) -> Blk {
+fn disk(port: &DiskPort) -> Blk {
     Blk::new(config(false), Box::new(port.clone()))
 }
 
@@ -97,6 +79,12 @@ fn read(t: &mut Rig<Blk>, sector: u64, len: usize) -> Offer {
 
 fn write(t: &mut Rig<Blk>, sector: u64, data: &[u8]) -> Offer {
     t.offer(0, &[&header(vb::VIRTIO_BLK_T_OUT, sector), data], &[1])
+}
+
+/// Answers the oldest request with an error.
+fn fail_next(t: &mut Rig<Blk>, port: &DiskPort) {
+    let id = port.next().id;
+    t.slot.complete(id, Err(IoError));
 }
 
 fn status(t: &Rig<Blk>, offer: &Offer) -> u32 {
@@ -150,7 +138,7 @@ fn with_range(t: &mut Rig<Blk>, kind: u32, data: &[u8]) -> Offer {
 
 #[test]
 fn ranges_are_discarded_and_made_zeros() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let mut t = started(Modern, disk(&port), RANGES);
     let asked = [
         (
@@ -198,7 +186,7 @@ fn ranges_are_discarded_and_made_zeros() {
 
 #[test]
 fn ranges_that_cannot_be_are_refused() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let mut t = started(Modern, disk(&port), RANGES);
     let (ok, failed) = (vb::VIRTIO_BLK_S_OK, vb::VIRTIO_BLK_S_IOERR);
     let unknown = vb::VIRTIO_BLK_S_UNSUPP;
@@ -231,7 +219,7 @@ fn ranges_that_cannot_be_are_refused() {
 
 #[test]
 fn a_driver_without_flush_gets_durable_zeros() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let mut t = started(Modern, disk(&port), RANGES & !FLUSH);
     with_range(&mut t, kind::WRITE_ZEROES, &range(0, 1, 0));
     let durable = matches!(port.next().op, BlockOp::WriteZeroes { through: true, .. });
@@ -240,7 +228,7 @@ fn a_driver_without_flush_gets_durable_zeros() {
 
 #[test]
 fn the_configuration_tells_size_and_blocks() {
-    let mut t = rig(Modern, disk(&Port::default()));
+    let mut t = rig(Modern, disk(&DiskPort::default()));
     let mut field = |at: u64, size| t.slot.read(0x100 + at, size);
     assert_eq!(field(0, Size::B8), Ok(CAPACITY));
     assert_eq!(field(0, Size::B4), Ok(CAPACITY));
@@ -270,7 +258,7 @@ fn what_was_written_is_read_back() {
         (Pci, FLUSH, false),
         (Pci, !EVENT_IDX, true),
     ] {
-        let port = Port::default();
+        let port = DiskPort::default();
         let mut t = started(interface, disk(&port), features);
         t.indirect = indirect;
         let mut store = vec![0; (CAPACITY * SECTOR) as usize];
@@ -306,7 +294,7 @@ fn what_was_written_is_read_back() {
 
 #[test]
 fn large_requests_go_in_pieces() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let mut t = started(Modern, disk(&port), FLUSH);
     let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
     let len = 2 * PIECE as usize + 512;
@@ -334,7 +322,7 @@ fn large_requests_go_in_pieces() {
 
 #[test]
 fn requests_outside_of_the_disk_or_in_part_sectors_fail() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let mut t = started(Modern, disk(&port), FLUSH);
     for (sector, len) in [
         (CAPACITY, 512),
@@ -364,7 +352,7 @@ fn requests_outside_of_the_disk_or_in_part_sectors_fail() {
 
 #[test]
 fn a_read_only_disk_refuses_writes() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let device = Blk::new(config(true), Box::new(port.clone()));
     let mut t = started(Modern, device, FLUSH);
     t.w(vm::VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
@@ -381,7 +369,7 @@ fn a_read_only_disk_refuses_writes() {
 
 #[test]
 fn flush_identifier_and_the_unknown() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let mut t = started(Modern, disk(&port), FLUSH);
     let f = t.offer(0, &[&header(4, 0)], &[1]);
     let id = t.offer(0, &[&header(8, 0)], &[20, 1]);
@@ -401,7 +389,7 @@ fn flush_identifier_and_the_unknown() {
 
 #[test]
 fn errors_of_the_disk_reach_the_driver() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let mut t = started(Modern, disk(&port), FLUSH);
     let w = write(&mut t, 0, &[1; 512]);
     let r = read(&mut t, 0, PIECE as usize + 512);
@@ -432,7 +420,7 @@ fn errors_of_the_disk_reach_the_driver() {
 #[test]
 fn a_request_without_header_or_status_needs_a_reset() {
     for (readable, writable) in [(15, 1), (16, 0)] {
-        let mut t = started(Modern, disk(&Port::default()), FLUSH);
+        let mut t = started(Modern, disk(&DiskPort::default()), FLUSH);
         let writable: &[usize] = if writable == 0 { &[] } else { &[1] };
         t.offer(0, &[&[0; 16][..readable]], writable);
         t.kick(0);
@@ -442,7 +430,7 @@ fn a_request_without_header_or_status_needs_a_reset() {
 
 #[test]
 fn requests_in_flight_are_capped_and_none_is_lost() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let mut t = started(Modern, disk(&port), FLUSH);
     let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
     let offers: Vec<Offer> = (0..80).map(|s| read(&mut t, s, 512)).collect();
@@ -466,7 +454,7 @@ fn requests_in_flight_are_capped_and_none_is_lost() {
 
 #[test]
 fn bytes_in_flight_are_capped_and_no_request_is_lost() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let mut t = started(Modern, disk(&port), FLUSH);
     let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
     let offers: Vec<Offer> = (0..20).map(|_| read(&mut t, 0, PIECE as usize)).collect();
@@ -485,7 +473,7 @@ fn bytes_in_flight_are_capped_and_no_request_is_lost() {
 #[test]
 fn each_queue_gets_its_own_back_and_they_take_turns() {
     for kind in [Modern, Pci, Legacy] {
-        let port = Port::default();
+        let port = DiskPort::default();
         let mut t = started(kind, disk(&port), !EVENT_IDX);
         let offer = |t: &mut Rig<Blk>, queue, sector| {
             t.offer(queue, &[&header(vb::VIRTIO_BLK_T_IN, sector)], &[512, 1])
@@ -518,7 +506,7 @@ fn each_queue_gets_its_own_back_and_they_take_turns() {
 
 #[test]
 fn a_queue_that_stops_takes_nothing_of_another_and_both_move() {
-    let port = Port::default();
+    let port = DiskPort::default();
     let mut t = started(Modern, disk(&port), !EVENT_IDX);
     let header = header(vb::VIRTIO_BLK_T_IN, 5);
     let stopped = t.offer(0, &[&header], &[512, 1]);
@@ -527,7 +515,7 @@ fn a_queue_that_stops_takes_nothing_of_another_and_both_move() {
     t.w(vm::VIRTIO_MMIO_QUEUE_SEL, 0);
     t.w(vm::VIRTIO_MMIO_QUEUE_READY, 0);
     assert_eq!(t.slot.device().in_flight(), 1);
-    let port = Port::default();
+    let port = DiskPort::default();
     t.move_to(disk(&port));
     t.serve();
     let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
@@ -535,355 +523,4 @@ fn a_queue_that_stops_takes_nothing_of_another_and_both_move() {
     assert!(port.requests().is_empty());
     assert_eq!(t.used(1), [(kept.head, 513)]);
     assert_eq!(t.written(&stopped), [0; 513]);
-}
-
-#[test]
-fn state_of_more_queues_is_refused() {
-    let port = Port::default();
-    let mut t = started(Modern, disk(&port), FLUSH);
-    t.offer(1, &[&header(vb::VIRTIO_BLK_T_IN, 5)], &[512, 1]);
-    t.kick(1);
-    let state = t.slot.device().state();
-    let one = BlkConfig {
-        queues: 1,
-        ..config(false)
-    };
-    let mut one = Blk::new(one, Box::new(Port::default()));
-    assert!(one.set_state(state, &t.ram).is_err());
-}
-
-#[test]
-fn what_a_reset_forgot_is_not_given_back() {
-    let port = Port::default();
-    let mut t = started(Modern, disk(&port), FLUSH);
-    let old = read(&mut t, 0, 512);
-    t.kick(0);
-    let late = port.next();
-    t.start(FLUSH);
-    let new = read(&mut t, 1, 512);
-    t.kick(0);
-    t.slot.complete(late.id, Ok(vec![1; 512]));
-    t.slot.complete(late.id + 1000, Ok(vec![1; 512]));
-    assert_eq!(t.used(0), []);
-    assert_eq!(t.written(&old), [0; 513]);
-    t.slot.complete(port.next().id, Ok(vec![2; 512]));
-    assert_eq!(t.used(0), [(new.head, 513)]);
-}
-
-/// Answers the oldest request with an error.
-fn fail_next(t: &mut Rig<Blk>, port: &Port) {
-    let id = port.next().id;
-    t.slot.complete(id, Err(IoError));
-}
-
-#[test]
-fn a_driver_that_resets_again_and_again_does_not_pile_up_work() {
-    let port = Port::default();
-    let mut t = started(Modern, disk(&port), FLUSH);
-    let mut offers = Vec::new();
-    for round in 0..5 {
-        t.start(FLUSH);
-        offers = (0..IN_FLIGHT_MAX as u64)
-            .map(|s| write(&mut t, s, &[round; 512]))
-            .collect();
-        t.kick(0);
-        assert_eq!(port.requests().len(), IN_FLIGHT_MAX);
-    }
-    assert_eq!(
-        t.slot.device().in_flight(),
-        0,
-        "all of it is of the first round"
-    );
-    let first = port.requests()[0].id;
-    for answered in 1..=IN_FLIGHT_MAX {
-        fail_next(&mut t, &port);
-        // Said twice, it makes no more room.
-        t.slot.complete(first, Err(IoError));
-        assert_eq!(t.slot.device().in_flight(), answered);
-        assert_eq!(port.requests().len(), IN_FLIGHT_MAX);
-    }
-    let mut store = vec![0; (CAPACITY * SECTOR) as usize];
-    for offer in &offers {
-        answer(&mut t, port.next(), &mut store);
-        assert_eq!(t.used(0), [(offer.head, 1)]);
-        assert_eq!(status(&t, offer), vb::VIRTIO_BLK_S_OK);
-    }
-    assert!(store.starts_with(&[4; 64 * 512]));
-}
-
-#[test]
-fn answers_to_the_forgotten_make_room_while_nothing_is_set_up() {
-    let port = Port::default();
-    let mut t = started(Modern, disk(&port), FLUSH);
-    for s in 0..IN_FLIGHT_MAX as u64 {
-        read(&mut t, s, 512);
-    }
-    t.kick(0);
-    t.w(vm::VIRTIO_MMIO_STATUS, 0);
-    fail_next(&mut t, &port);
-    t.start(FLUSH);
-    read(&mut t, 0, 512);
-    read(&mut t, 1, 512);
-    t.kick(0);
-    assert_eq!(t.slot.device().in_flight(), 1);
-    assert_eq!(port.requests().len(), IN_FLIGHT_MAX);
-}
-
-#[test]
-fn stopping_the_queue_again_and_again_does_not_pile_up_work() {
-    let port = Port::default();
-    let mut t = started(Modern, disk(&port), !EVENT_IDX);
-    // A descriptor each, so that what was offered before stays whole.
-    t.indirect = true;
-    for _ in 0..3 {
-        for s in 0..IN_FLIGHT_MAX as u64 {
-            read(&mut t, s, 512);
-        }
-        t.kick(0);
-        assert!(!t.needs_reset());
-        assert_eq!(port.requests().len(), IN_FLIGHT_MAX);
-        t.w(vm::VIRTIO_MMIO_QUEUE_SEL, 0);
-        t.w(vm::VIRTIO_MMIO_QUEUE_READY, 0);
-        t.w(vm::VIRTIO_MMIO_QUEUE_READY, 1);
-    }
-}
-
-#[test]
-fn a_restore_in_place_waits_for_room_at_the_disk() {
-    let port = Port::default();
-    let mut t = started(Modern, disk(&port), FLUSH);
-    let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
-    let offers: Vec<Offer> = (0..80).map(|s| read(&mut t, s, 512)).collect();
-    t.kick(0);
-    let saved = t.slot.save();
-    t.slot.restore(&saved).expect("own state");
-    t.serve();
-    let mut given = Vec::new();
-    while !port.requests().is_empty() {
-        assert!(port.requests().len() <= IN_FLIGHT_MAX);
-        assert!(t.slot.device().in_flight() <= IN_FLIGHT_MAX);
-        answer(&mut t, port.next(), &mut store);
-        given.extend(t.used(0));
-    }
-    given.sort();
-    let expected: Vec<_> = offers.iter().map(|o| (o.head, 513)).collect();
-    assert_eq!(given, expected);
-}
-
-#[test]
-fn a_queue_taken_out_of_use_forgets_its_requests() {
-    let port = Port::default();
-    let mut t = started(Modern, disk(&port), FLUSH);
-    read(&mut t, 0, 512);
-    t.kick(0);
-    t.w(vm::VIRTIO_MMIO_QUEUE_SEL, 0);
-    t.w(vm::VIRTIO_MMIO_QUEUE_READY, 0);
-    t.slot.complete(port.next().id, Ok(vec![1; 512]));
-    assert_eq!(t.used(0), []);
-    assert!(!t.needs_reset());
-}
-
-#[test]
-fn requests_in_flight_survive_a_move_in_the_middle_of_a_piece() {
-    let port = Port::default();
-    let mut t = started(Modern, disk(&port), FLUSH);
-    let mut store = pattern(0, (CAPACITY * SECTOR) as usize);
-    let len = PIECE as usize + 1024;
-    let r = read(&mut t, 3, len);
-    let w = write(&mut t, 3000, &pattern(77, 1024));
-    let f = t.offer(0, &[&header(4, 0)], &[1]);
-    t.kick(0);
-    answer(&mut t, port.next(), &mut store);
-    let lost: Vec<_> = port.requests().drain(..).collect();
-    assert_eq!(lost.len(), 3, "write, flush, and the read's second piece");
-
-    let other = Port::default();
-    t.move_to(disk(&other));
-    assert!(other.requests().is_empty(), "RAM may not be there yet");
-    t.serve();
-    t.slot.complete(lost[0].id + 1000, Err(IoError));
-    let again: Vec<_> = other.requests().drain(..).collect();
-    assert_eq!(
-        again.iter().map(|r| &r.op).collect::<Vec<_>>(),
-        lost.iter().map(|r| &r.op).collect::<Vec<_>>()
-    );
-    for request in again {
-        answer(&mut t, request, &mut store);
-    }
-    let mut used = t.used(0);
-    used.sort();
-    let mut expected = vec![(r.head, len as u32 + 1), (w.head, 1), (f.head, 1)];
-    expected.sort();
-    assert_eq!(used, expected);
-    assert!(t.written(&r) == [pattern(3, len), vec![0]].concat());
-    assert!(store[3000 * 512..].starts_with(&pattern(77, 1024)));
-}
-
-#[test]
-fn a_completion_from_before_a_restore_is_ignored() {
-    let port = Port::default();
-    let mut t = started(Modern, disk(&port), FLUSH);
-    let r = read(&mut t, 0, 512);
-    t.kick(0);
-    let early = port.next();
-    let saved = t.slot.save();
-    t.slot.restore(&saved).expect("own state");
-    t.serve();
-    t.slot.complete(early.id, Ok(vec![1; 512]));
-    assert_eq!(t.used(0), []);
-    t.slot.complete(port.next().id, Ok(vec![2; 512]));
-    assert_eq!(t.used(0), [(r.head, 513)]);
-    assert_eq!(t.written(&r)[0], 2);
-}
-
-#[test]
-fn state_of_another_disk_is_refused() {
-    let mut t = started(Modern, disk(&Port::default()), FLUSH);
-    read(&mut t, CAPACITY - 1, 512);
-    t.kick(0);
-    let saved = t.slot.save();
-    let mut small = config(false);
-    small.capacity = 8;
-    let mut other = rig(Modern, Blk::new(small, Box::new(Port::default())));
-    assert!(other.slot.restore(&saved).is_err());
-    assert_eq!(other.r(vm::VIRTIO_MMIO_STATUS), 0, "as after reset");
-    t.slot.process(0);
-}
-
-/// One thing that happens to a disk in use.
-#[derive(Clone, Debug)]
-enum Step {
-    Read(u64, usize),
-    Write(u64, usize, u8),
-    Flush,
-    /// Answers the request at this place in the line.
-    Answer(prop::sample::Index),
-    Move,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let sectors = prop_oneof![3 => 1..8usize, 1 => 400..2500usize];
-    let step = prop_oneof![
-        3 => (0..64u64, sectors.clone()).prop_map(|(s, n)| Step::Read(s, n)),
-        3 => (0..64u64, sectors, any::<u8>()).prop_map(|(s, n, b)| Step::Write(s, n, b)),
-        1 => Just(Step::Flush),
-        6 => any::<prop::sample::Index>().prop_map(Step::Answer),
-        1 => Just(Step::Move),
-    ];
-    prop::collection::vec(step, 1..40)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    /// Moving the device at random points, in mid-request, changes nothing that the
-    /// driver or the disk can see in the end.
-    #[test]
-    fn every_request_is_answered_once_whatever_moves(
-        steps in steps(),
-        indirect in any::<bool>(),
-        kind in prop::sample::select(&[Modern, Pci][..]),
-    ) {
-        let mut port = Port::default();
-        let mut t = started(kind, disk(&port), FLUSH);
-        t.indirect = indirect;
-        let mut store = vec![0; (CAPACITY * SECTOR) as usize];
-        let mut open = std::collections::BTreeSet::new();
-        for step in &steps {
-            let offer = match *step {
-                Step::Read(s, n) => Some(read(&mut t, s, n * 512)),
-                Step::Write(s, n, b) => Some(write(&mut t, s, &vec![b; n * 512])),
-                Step::Flush => Some(t.offer(0, &[&header(4, 0)], &[1])),
-                Step::Answer(at) => {
-                    let request = {
-                        let mut line = port.requests();
-                        let len = line.len();
-                        if len == 0 { None } else { line.remove(at.index(len)) }
-                    };
-                    if let Some(request) = request {
-                        answer(&mut t, request, &mut store);
-                    }
-                    None
-                }
-                Step::Move => {
-                    port = Port::default();
-                    t.move_to(disk(&port));
-                    t.serve();
-                    None
-                }
-            };
-            if let Some(offer) = offer {
-                open.insert(offer.head);
-                t.kick(0);
-            }
-            for (head, _) in t.used(0) {
-                prop_assert!(open.remove(&head), "{head} was given back twice");
-            }
-        }
-        while let Some(request) = { port.requests().pop_front() } {
-            answer(&mut t, request, &mut store);
-        }
-        for (head, _) in t.used(0) {
-            prop_assert!(open.remove(&head));
-        }
-        prop_assert!(open.is_empty());
-        prop_assert!(!t.needs_reset());
-    }
-
-    /// Also in mid-request: what is restored from a damaged file may be wrong, but
-    /// stays within disk, RAM and bounds.
-    #[test]
-    fn damaged_state_is_refused_or_harmless(
-        at in any::<prop::sample::Index>(),
-        value in any::<u8>(),
-        kind in prop::sample::select(&[Modern, Pci][..]),
-    ) {
-        let port = Port::default();
-        let mut t = started(kind, disk(&port), FLUSH);
-        let mut store = vec![0; (CAPACITY * SECTOR) as usize];
-        read(&mut t, 3, PIECE as usize + 512);
-        write(&mut t, 9, &[5; 1024]);
-        t.kick(0);
-        answer(&mut t, port.next(), &mut store);
-        let mut saved = t.slot.save();
-        *at.get_mut(&mut saved) = value;
-        port.requests().clear();
-        let _ = t.slot.restore(&saved);
-        t.serve();
-        while let Some(request) = { port.requests().pop_front() } {
-            answer(&mut t, request, &mut store);
-        }
-        t.start(FLUSH);
-        let r = read(&mut t, 0, 512);
-        t.kick(0);
-        answer(&mut t, port.next(), &mut store);
-        prop_assert_eq!(t.used(0), [(r.head, 513)]);
-    }
-
-    #[test]
-    fn a_hostile_driver_hurts_itself_only(kind in prop::sample::select(&Kind::ALL[..]), steps in hostile()) {
-        let port = Port::default();
-        let mut t = rig(kind, disk(&port));
-        let mut store = vec![0; (CAPACITY * SECTOR) as usize];
-        for (n, step) in steps.iter().enumerate() {
-            t.suffer(step, || disk(&port));
-            prop_assert!(t.slot.device().in_flight() <= IN_FLIGHT_MAX);
-            let request = { port.requests().pop_front() };
-            if let Some(request) = request {
-                match n % 5 {
-                    0 => t.slot.complete(request.id, Err(IoError)),
-                    1 => t.slot.complete(request.id, Ok(Vec::new())),
-                    _ => answer(&mut t, request, &mut store),
-                }
-            }
-        }
-        while !port.requests().is_empty() {
-            fail_next(&mut t, &port);
-        }
-        t.start(0);
-        let r = read(&mut t, 0, 512);
-        t.kick(0);
-        answer(&mut t, port.next(), &mut store);
-        prop_assert_eq!(t.used(0), [(r.head, 513)]);
-    }
 }
